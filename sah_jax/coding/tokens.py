@@ -1,0 +1,167 @@
+"""Token sequences under a language model: lengths and ends included.
+
+`_run` is one compiled executable for both directions, told at run time which one it is: it
+steps the model over a batch of rows, turns logits into integer frequencies, and either looks
+up the interval of a given token or finds the token whose interval holds the coder's slot.
+So encoder and decoder see the same floats by construction. The tokens of a batch interleave:
+position 0 of every row, then position 1, and so on.
+
+Shape suffixes: B rows, L positions, V vocabulary.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sah_jax.coding import arithmetic, file, freqs
+
+Predict = Callable[[Any, Any, jax.Array, jax.Array], tuple[Any, jax.Array]]
+"""(variables, cache, tokens [B], position) -> (cache, float32 logits [B, V]); pure."""
+
+NO_END = -1
+"""The end token of rows whose lengths the reader knows."""
+
+
+class Rows(NamedTuple):
+    """What a batch of rows is coded with; the shapes and `predict` decide the executable.
+
+    predict: the model's step; a stable object, since it is a static argument.
+    make_cache: (rows, positions) -> the model's empty cache.
+    variables: the model.
+    rows, positions: B and the largest row length L.
+    start_token: the context of every row's first token.
+    end_token: coded after a row that is shorter than its limit, or `NO_END`.
+    """
+
+    predict: Predict
+    make_cache: Callable[[int, int], Any]
+    variables: Any
+    rows: int
+    positions: int
+    start_token: int
+    end_token: int
+
+
+class _Coded(NamedTuple):
+    tokens_LB: jax.Array  # int32
+    starts_LB: jax.Array  # uint32
+    freqs_LB: jax.Array  # uint32; 2**30 where nothing was coded
+    ideal_bits_LB: jax.Array  # float32
+
+
+@functools.partial(jax.jit, static_argnames="predict")
+def _run(predict, variables, cache, tokens_LB, limits_B, start_token, end_token, decoding, state, window):
+    """Codes a batch in either direction; returns the decoder's state and `_Coded`."""
+    length, rows = tokens_LB.shape
+    nothing = _Coded(
+        jnp.zeros((length, rows), jnp.int32), jnp.zeros((length, rows), jnp.uint32),
+        jnp.full((length, rows), arithmetic.TOTAL, jnp.uint32), jnp.zeros((length, rows), jnp.float32))
+
+    def unfinished(carry):
+        position, alive_B = carry[0], carry[2]
+        return (position < length) & jnp.any(alive_B)
+
+    def step(carry):
+        position, previous_B, alive_B, cache, state, coded = carry
+        cache, logits_BV = predict(variables, cache, previous_B, position)
+        freqs_BV = freqs.from_logits(logits_BV)
+
+        def one_row(state, row):
+            given, alive, freqs_V = row
+            found, start, freq = freqs.find(freqs_V, arithmetic.slot(state))
+            given_start, given_freq = freqs.interval(freqs_V[None], given[None])
+            token = jnp.where(decoding, found, given)
+            start = jnp.where(alive, jnp.where(decoding, start, given_start[0]), 0)
+            freq = jnp.where(alive, jnp.where(decoding, freq, given_freq[0]), arithmetic.TOTAL)
+            return arithmetic.advance(state, start, freq, window), (token, start, freq)
+
+        state, (tokens_B, starts_B, freqs_B) = jax.lax.scan(
+            one_row, state, (tokens_LB[position], alive_B, freqs_BV))
+        nats_B = jax.nn.logsumexp(logits_BV, axis=-1) - jnp.take_along_axis(
+            logits_BV, tokens_B[:, None], axis=-1)[:, 0]
+        ideal_B = jnp.where(alive_B, nats_B / jnp.log(2.0), 0.0)
+        tokens_B = jnp.where(alive_B, tokens_B, 0)
+        coded = jax.tree.map(
+            lambda all_LB, one_B: all_LB.at[position].set(one_B), coded,
+            _Coded(tokens_B, starts_B, freqs_B, ideal_B))
+        alive_B &= (tokens_B != end_token) & (position + 1 < limits_B)
+        return position + 1, tokens_B, alive_B, cache, state, coded
+
+    first = (jnp.int32(0), jnp.full(rows, start_token, jnp.int32), limits_B > 0, cache, state, nothing)
+    _, _, _, _, state, coded = jax.lax.while_loop(unfinished, step, first)
+    return state, coded
+
+
+def _call(batch: Rows, tokens_LB: np.ndarray, limits_B: np.ndarray, decoding: bool, state, window):
+    return _run(
+        batch.predict, batch.variables, batch.make_cache(batch.rows, batch.positions),
+        tokens_LB.astype(np.int32), limits_B.astype(np.int32), np.int32(batch.start_token),
+        np.int32(batch.end_token), np.bool_(decoding), state, window)
+
+
+def _window_symbols(batch: Rows) -> int:
+    return batch.rows * batch.positions + arithmetic.HEAD_BYTES
+
+
+def write_rows(
+    writer: file.ProgramWriter, batch: Rows, sequences: Sequence[Sequence[int]], limits: Sequence[int]
+) -> None:
+    """Codes at most `batch.rows` token sequences.
+
+    Args:
+      writer: takes the symbols.
+      batch: what to code them with.
+      sequences: token ids, without start and end token.
+      limits: for each, the most tokens it may have, at most `batch.positions`; the reader
+        must know it. A sequence that long is coded without its end. With `NO_END` each
+        sequence must be exactly that long.
+
+    Raises:
+      ValueError: a sequence is longer than its limit or holds the end token.
+    """
+    lengths = [len(sequence) for sequence in sequences]
+    if len(sequences) > batch.rows or max(limits, default=0) > batch.positions:
+        raise ValueError(
+            f"{len(sequences)} rows of {max(limits)} do not fit {batch.rows} of {batch.positions}")
+    for sequence, length, limit in zip(sequences, lengths, limits, strict=True):
+        if length > limit or batch.end_token in sequence or (batch.end_token == NO_END and length < limit):
+            raise ValueError(f"a sequence of {length} tokens cannot be coded with limit {limit}")
+    tokens_LB = np.zeros((batch.positions, batch.rows), np.int32)
+    for row, sequence in enumerate(sequences):
+        ended = [*sequence, batch.end_token][: limits[row]]
+        tokens_LB[: len(ended), row] = ended
+    limits_B = np.zeros(batch.rows, np.int32)
+    limits_B[: len(limits)] = limits
+    # The state and window of a decoder at the start of an empty stream: not used, same shapes.
+    window = np.zeros(_window_symbols(batch) * arithmetic.MAX_SYMBOL_BYTES, np.uint8)
+    state = arithmetic.begin(window[: arithmetic.HEAD_BYTES])
+    _, coded = _call(batch, tokens_LB, limits_B, False, jax.device_get(state), window)
+    coded = jax.device_get(coded)
+    real_LB = coded.freqs_LB < arithmetic.TOTAL
+    writer.put(coded.starts_LB[real_LB], coded.freqs_LB[real_LB], _ideal_bits(coded))
+
+
+def _ideal_bits(coded: _Coded) -> float:
+    return float(coded.ideal_bits_LB.sum(dtype=np.float64))
+
+
+def read_rows(reader: file.ProgramReader, batch: Rows, limits: Sequence[int]) -> list[list[int]]:
+    """Reads what `write_rows` wrote with the same `batch` and `limits`."""
+    limits_B = np.zeros(batch.rows, np.int32)
+    limits_B[: len(limits)] = limits
+    tokens_LB = np.zeros((batch.positions, batch.rows), np.int32)
+    state, coded = _call(
+        batch, tokens_LB, limits_B, True, reader.state, reader.window(_window_symbols(batch)))
+    coded = jax.device_get(coded)
+    reader.commit(state, coded.freqs_LB[coded.freqs_LB < arithmetic.TOTAL], _ideal_bits(coded))
+    sequences = []
+    for row, limit in enumerate(limits):
+        tokens = coded.tokens_LB[:limit, row].tolist()
+        if batch.end_token in tokens:
+            tokens = tokens[: tokens.index(batch.end_token)]
+        sequences.append(tokens)
+    return sequences

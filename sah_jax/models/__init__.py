@@ -1,0 +1,1 @@
+"""What is adapted: the frozen base model, its weights and its generation."""

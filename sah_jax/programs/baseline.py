@@ -1,0 +1,22 @@
+"""`baseline`: the base model under the task's own prompt; the program is a header."""
+
+from sah_jax.programs import base as family_lib
+from sah_jax.programs import prompt
+
+
+class Baseline:
+    """Nothing is fitted and nothing is added."""
+
+    name = "baseline"
+    Setting = prompt.NoSetting
+
+    def fit(self, setting, base, task, seed, report) -> None:
+        """See `Family.fit`."""
+
+    def write(self, theta, writer, base, report) -> family_lib.Adapted:
+        """See `Family.write`."""
+        return family_lib.Adapted({})
+
+    def read(self, reader, base, report) -> family_lib.Adapted:
+        """See `Family.read`."""
+        return family_lib.Adapted({})

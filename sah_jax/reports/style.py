@@ -1,0 +1,91 @@
+"""How families and views look and are called: the colours of the reference's figures."""
+
+import dataclasses
+
+INFERENCE_CONTROL = "Inference-Control"
+PARAMETRIC = "Parametric"
+DATA = "Data"
+UNIFIED = "Unified"
+OTHER = "Other"
+
+VIEW_COLORS = {
+    INFERENCE_CONTROL: "#D81B60",
+    PARAMETRIC: "#FFC107",
+    DATA: "#1E88E5",
+    UNIFIED: "#00897B",
+    OTHER: "#546E7A",
+}
+
+INK = "#263238"
+MUTED = "#78909C"
+GRID = "#ECEFF1"
+# The other models' frontiers, behind the one a panel is about.
+GHOST = "#CFD8DC"
+
+# The fields of a ledger, longest first, and the colour of all the fields after them.
+FIELD_COLORS = (
+    "#1E88E5", "#FFC107", "#D81B60", "#004D40", "#5E35B1", "#FF8A65", "#7CB342", "#00ACC1")
+REST_COLOR = "#B0BEC5"
+
+
+@dataclasses.dataclass(frozen=True)
+class FamilyStyle:
+    """How one family of programs is drawn: its name, its view, and its marker."""
+
+    label: str
+    view: str
+    color: str
+    marker: str
+
+
+FAMILIES = {
+    "baseline": FamilyStyle("Baseline", INFERENCE_CONTROL, "#004D40", "o"),
+    "icl": FamilyStyle("ICL", INFERENCE_CONTROL, "#D81B60", "s"),
+    "urial": FamilyStyle("URIAL", INFERENCE_CONTROL, "#5E35B1", "^"),
+    "lora": FamilyStyle("LoRA", PARAMETRIC, "#FF8A65", "P"),
+    "blora": FamilyStyle("Bayesian LoRA", PARAMETRIC, "#FFC107", "D"),
+    "lm_head": FamilyStyle("LM head", PARAMETRIC, "#8D6E63", "p"),
+    "full_ft": FamilyStyle("Full fine-tuning", PARAMETRIC, "#6D4C41", "h"),
+    "online": FamilyStyle("Subset training", DATA, "#1E88E5", "v"),
+    "phase-one": FamilyStyle("Phase one", DATA, "#4FC3F7", "<"),
+    "phase-two": FamilyStyle("Phase two", UNIFIED, "#00897B", ">"),
+}
+
+# What the reference's results file calls our families.
+_ALIASES = {"online_coding": "online"}
+
+
+def family_style(family: str) -> FamilyStyle:
+    """Returns how to draw a family; one without a style of its own is drawn in grey."""
+    known = FAMILIES.get(_ALIASES.get(family, family))
+    return known or FamilyStyle(family, OTHER, VIEW_COLORS[OTHER], "X")
+
+
+def view_of(family: str) -> str:
+    """Returns the view of adaptation that a family belongs to."""
+    return family_style(family).view
+
+
+def format_score(score: float) -> str:
+    """Formats a score in the task's own unit: three decimals for shares, two for 0 to 100."""
+    return f"{score:.{_decimals(score)}f}"
+
+
+def format_estimate(score: float, stderr: float) -> str:
+    """Formats a score with its standard error, to the same decimals."""
+    return f"{format_score(score)} ± {stderr:.{_decimals(score)}f}"
+
+
+def format_bytes(bits: int) -> str:
+    """Formats a length in bits as bytes that a person can read; exact below 1 kB."""
+    size = (bits + 7) // 8
+    if size < 1000:
+        return f"{size} B"
+    for unit in ("kB", "MB", "GB", "TB"):
+        size /= 1000
+        if size < 999.5 or unit == "TB":
+            return f"{size:.3g} {unit}"
+
+
+def _decimals(score: float) -> int:
+    return 2 if abs(score) > 1 else 3

@@ -1,0 +1,207 @@
+"""C(T, s | M) as a table: for each task, model and score the shortest witness found."""
+
+import csv
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import rich.box
+import rich.console
+import rich.table
+import rich.text
+
+from sah_jax import errors
+from sah_jax.reports import style
+from sah_jax.studies import frontier
+from sah_jax.studies import rows as rows_lib
+
+Row = rows_lib.Row
+
+# Shares of the best selection score that any model reached on the task.
+DEFAULT_SHARES = (0.10, 0.25, 0.50, 0.75, 0.90, 1.00)
+
+_CSV_COLUMNS = (
+    "task", "model", "score", "share_of_best", "reached", "total_bits", "program_bits",
+    "script_bits", "program_bytes", "family", "selection_performance", "test_performance",
+    "test_performance_stderr", "point", "program", "program_sha256")
+
+
+@dataclasses.dataclass(frozen=True)
+class Complexity:
+    """C(T, s | M) at one score, or that no verified program reached it.
+
+    Attributes:
+      task: T.
+      model: M.
+      score: s, in the task's own unit.
+      share: s as a share of the best score of the task, where it was chosen as one.
+      witness: the shortest verified program whose selection score is at least s.
+      bits: its length, with the script where that is counted.
+    """
+
+    task: str
+    model: str
+    score: float
+    share: float | None
+    witness: Row | None
+    bits: int | None
+
+
+def complexity_table(
+    rows: Sequence[Row], scores: Sequence[float] | None = None, *, add_script_bits: bool = True
+) -> list[Complexity]:
+    """Returns C(T, s | M) for every task, model and score, in this order of nesting.
+
+    Args:
+      rows: the points of a study.
+      scores: the scores s, for every task; by default, per task, shares of the best verified
+        selection score over all models, so that the models of a task share their scores.
+      add_script_bits: whether a length counts the script.
+
+    Returns:
+      One entry a (task, model, score); a task without any verified point has none by default.
+    """
+    cells = frontier.group_cells(rows)
+    entries = []
+    for task in dict.fromkeys(row.dataset_name for row in rows):
+        levels = (_default_levels(rows, task) if scores is None
+                  else [(score, None) for score in scores])
+        for model in dict.fromkeys(row.model_name for row in rows):
+            if (model, task) not in cells:
+                continue
+            for score, share in levels:
+                witness = frontier.complexity(
+                    cells[model, task], score, add_script_bits=add_script_bits)
+                bits = frontier.total_bits(witness, add_script_bits) if witness else None
+                entries.append(Complexity(task, model, score, share, witness, bits))
+    return entries
+
+
+def write_csv(entries: Sequence[Complexity], path: str | os.PathLike[str]) -> None:
+    """Writes a complexity table as CSV; a score that was not reached has empty cells."""
+    with open(path, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, _CSV_COLUMNS)
+        writer.writeheader()
+        for entry in entries:
+            record = dict(task=entry.task, model=entry.model, score=entry.score,
+                          share_of_best=entry.share, reached=entry.witness is not None)
+            if witness := entry.witness:
+                record.update(
+                    total_bits=entry.bits, program_bits=witness.bits,
+                    script_bits=witness.script_bits, program_bytes=witness.bits // 8,
+                    family=witness.experiment_name,
+                    selection_performance=witness.selection_performance,
+                    test_performance=witness.performance,
+                    test_performance_stderr=witness.performance_stderr, point=witness.point,
+                    program=witness.program, program_sha256=witness.program_sha256)
+            writer.writerow(record)
+
+
+def print_complexity(
+    rows: Sequence[Row], console: rich.console.Console, scores: Sequence[float] | None = None, *,
+    add_script_bits: bool = True,
+) -> None:
+    """Prints C(T, s | M), one block a (task, model)."""
+    table = _table("C(T, s | M): the shortest verified program that reaches s", "Task", "Model",
+                   "Score s", ">Bits", ">Size", "Family", ">Test score")
+    previous = None
+    for entry in complexity_table(rows, scores, add_script_bits=add_script_bits):
+        cell = (entry.task, entry.model)
+        if previous not in (None, cell):
+            table.add_section()
+        names = ("", "") if cell == previous else cell
+        previous = cell
+        if entry.witness is None:
+            outcome = ("not reached", "", "", "")
+        else:
+            outcome = (f"{entry.bits:,}", style.format_bytes(entry.bits),
+                       style.family_style(entry.witness.experiment_name).label,
+                       format_estimate(entry.witness))
+        _add(table, *names, format_level(entry), *outcome, dim=entry.witness is None)
+    console.print(table)
+
+
+def print_results(
+    rows: Sequence[Row], console: rich.console.Console, *, add_script_bits: bool = True
+) -> None:
+    """Prints every row by length, one table a (model, task); a star marks the frontier."""
+    chosen = {row.point for row in frontier.pareto(rows, add_script_bits=add_script_bits)}
+    for (model, task), cell_rows in frontier.group_cells(rows).items():
+        table = _table(f"{task}, {model}", "", "Family",
+                       ">Bits with script" if add_script_bits else ">Bits", ">Selection score",
+                       ">Test score", "Verified", "Point")
+        for row in sorted(cell_rows, key=lambda row: frontier.total_bits(row, add_script_bits)):
+            _add(table, "*" if row.point in chosen else "",
+                 style.family_style(row.experiment_name).label,
+                 f"{frontier.total_bits(row, add_script_bits):,}",
+                 style.format_score(row.selection_performance), format_estimate(row),
+                 "yes" if row.verified else "no", row.point, dim=not row.verified)
+        console.print(table)
+
+
+def print_ledger(
+    entries: Sequence[Mapping[str, Any]], file_bits: int, console: rich.console.Console
+) -> None:
+    """Prints where each bit of a program file went.
+
+    Args:
+      entries: objects with `field`, `bits` and `ideal_bits`.
+      file_bits: 8 times the size of the file.
+      console: where to print.
+
+    Raises:
+      UserError: if the entries do not sum to the file.
+    """
+    total = sum(entry["bits"] for entry in entries)
+    if total != file_bits:
+        raise errors.UserError(
+            f"the ledger sums to {total} bits, expected the {file_bits} bits of the file; "
+            "restore the sidecar or run the point again.")
+    table = _table("Where the bits went", "Field", ">Bits", ">Ideal bits", ">Share")
+    for entry in entries:
+        _add(table, entry["field"], f"{entry['bits']:,}", f"{entry['ideal_bits']:,.1f}",
+             f"{entry['bits'] / max(file_bits, 1):.1%}", dim=entry["bits"] == 0)
+    table.add_section()
+    ideal = sum(entry["ideal_bits"] for entry in entries)
+    _add(table, "file", f"{file_bits:,}", f"{ideal:,.1f}", "", dim=False)
+    console.print(table)
+
+
+def format_level(entry: Complexity) -> str:
+    """Formats the score of an entry, with the share of the best that it stands for."""
+    share = "" if entry.share is None else f" ({entry.share:.0%})"
+    return f"{style.format_score(entry.score)}{share}"
+
+
+def format_estimate(row: Row) -> str:
+    """Formats a row's test score with its standard error."""
+    return style.format_estimate(row.performance, row.performance_stderr)
+
+
+def _default_levels(rows: Sequence[Row], task: str) -> list[tuple[float, float]]:
+    reached = [row.selection_performance for row in rows
+               if row.dataset_name == task and row.verified]
+    if not reached:
+        return []
+    best = max(reached)
+    if best <= 0:
+        # Nothing solved anything, so every share is the same score.
+        return [(best, 1.0)]
+    return [(share * best, share) for share in DEFAULT_SHARES]
+
+
+def _table(title: str, *columns: str) -> rich.table.Table:
+    # Text, not str, here and below: a name with brackets must not be read as markup.
+    table = rich.table.Table(
+        title=rich.text.Text(title, style="bold"), title_justify="left", box=rich.box.SIMPLE_HEAD)
+    for column in columns:
+        # A number is never broken; a name is, but never cut, so that it can be copied.
+        right = column.startswith(">")
+        table.add_column(column.removeprefix(">"), justify="right" if right else "left",
+                         no_wrap=right, overflow="fold")
+    return table
+
+
+def _add(table: rich.table.Table, *cells: str, dim: bool) -> None:
+    table.add_row(*(rich.text.Text(cell) for cell in cells), style="dim" if dim else None)

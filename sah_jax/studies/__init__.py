@@ -1,0 +1,1 @@
+"""What is compared: the grid of points, the runner, verification, rows and the frontier."""

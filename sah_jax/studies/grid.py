@@ -1,0 +1,103 @@
+"""The points of a study: models x tasks x families x settings x seeds."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sah_jax import errors
+from sah_jax.programs import base as family_lib
+from sah_jax.programs import registry
+from sah_jax.studies import rows as rows_lib
+from sah_jax.tasks import registry as task_registry
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig:
+    """What a config file says; see `configs/demo.py`.
+
+    Attributes:
+      models: model folders, or names of shipped models.
+      dtype: what the models are computed in.
+      tasks: task names.
+      families: for each family, the settings to run.
+      seeds: each setting is run with each seed.
+      num_selection, num_test: how many items of a split are scored.
+      selection: the split that frontier points are chosen on.
+    """
+
+    models: tuple[str, ...]
+    dtype: str
+    tasks: tuple[str, ...]
+    families: dict[str, tuple[dict[str, Any], ...]]
+    seeds: tuple[int, ...]
+    num_selection: int
+    num_test: int
+    selection: str
+
+
+def parse_config(given: Mapping[str, Any]) -> StudyConfig:
+    """Checks a config and every setting in it, before anything runs.
+
+    Raises:
+      UserError: a key is missing, unknown or holds what it should not.
+    """
+    names = [field.name for field in dataclasses.fields(StudyConfig)]
+    if wrong := sorted(set(names) ^ set(given)):
+        raise errors.UserError(
+            f"config key {wrong[0]!r} is {'unknown' if wrong[0] in given else 'missing'}; "
+            f"a study has the keys {', '.join(names)}.")
+    for key in ("models", "tasks", "seeds"):
+        if not isinstance(given[key], (list, tuple)) or not given[key]:
+            raise errors.UserError(f"config key {key!r} is {given[key]!r}, expected a tuple of at least one.")
+    for key in ("num_selection", "num_test"):
+        if not isinstance(given[key], int) or given[key] < 2:
+            raise errors.UserError(
+                f"config key {key!r} is {given[key]!r}, expected an integer of at least 2.")
+    if given["selection"] not in rows_lib.SELECTION_SPLITS:
+        raise errors.UserError(
+            f"config key 'selection' is {given['selection']!r}, expected one of "
+            f"{', '.join(rows_lib.SELECTION_SPLITS)}.")
+    families = {name: tuple(dict(setting) for setting in settings)
+                for name, settings in dict(given["families"]).items()}
+    for name, settings in families.items():
+        for setting in settings:
+            family_lib.parse_setting(registry.get_family(name), setting)
+    for task in given["tasks"]:
+        task_registry.get_task(task)
+    return StudyConfig(
+        models=tuple(given["models"]), dtype=given["dtype"], tasks=tuple(given["tasks"]),
+        families=families, seeds=tuple(given["seeds"]), num_selection=given["num_selection"],
+        num_test=given["num_test"], selection=given["selection"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One program to make."""
+
+    task: str
+    family: str
+    setting: dict[str, Any]
+    seed: int
+
+    def label(self) -> str:
+        """Returns a short description for people."""
+        told = ", ".join(f"{key}={value}" for key, value in self.setting.items())
+        return f"{self.family}({told})" + (f" seed {self.seed}" if self.seed else "")
+
+    def name(self, config: StudyConfig, model: str, base_digest: str) -> str:
+        """Returns the point's name: readable, and different where anything that matters is."""
+        content = [base_digest, config.dtype, self.task, self.family, self.setting, self.seed,
+                   config.num_selection, config.num_test, config.selection]
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return f"{model}.{self.task}.{self.family}.{digest[:10]}"
+
+
+def points(config: StudyConfig) -> Iterator[Point]:
+    """Yields the points of one model, cheap families first as the config lists them."""
+    for task in config.tasks:
+        for family, settings in config.families.items():
+            for setting in settings:
+                for seed in config.seeds:
+                    yield Point(task, family, setting, seed)

@@ -1,0 +1,106 @@
+"""The sidecar of a program file: what it was made with, for checking, never for decoding.
+
+It lies beside `program.sah` as `program.json` and is not counted: in the same environment a
+reader needs the base model and the file only.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from sah_jax import errors
+
+PROGRAM_NAME = "program.sah"
+
+_KEYS = {
+    "family": str, "bits": int, "ideal_bits": float, "program_sha256": str, "ledger": list,
+    "adapted_digest": str, "base": dict, "profile": dict, "setting": dict, "seed": int, "scores": dict,
+}
+
+
+def path_for(program: pathlib.Path) -> pathlib.Path:
+    """Returns where a program file's sidecar lies."""
+    return program.with_suffix(".json")
+
+
+def file_digest(data: bytes) -> str:
+    """Returns the SHA-256 of a program file, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_program(path: pathlib.Path) -> bytes:
+    """Reads a program file.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise errors.UserError(
+            f"{path}: cannot be read ({error.strerror}), expected a program file; "
+            "correct the path.") from error
+
+
+def read(program: pathlib.Path) -> dict[str, Any] | None:
+    """Reads the sidecar of a program file, or returns None where there is none.
+
+    Raises:
+      UserError: it is damaged, or it belongs to other bytes than the program's.
+    """
+    path = path_for(program)
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for key, kind in _KEYS.items():
+            if not isinstance(record[key], kind):
+                raise ValueError(f"{key} is {record[key]!r}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise errors.UserError(
+            f"{path}: is not a sidecar ({error!r}); remove it or run the point again.") from error
+    if (got := file_digest(read_program(program))) != record["program_sha256"]:
+        raise errors.UserError(
+            f"{program}: has the digest {got[:12]}, its sidecar expects {record['program_sha256'][:12]}: "
+            "the file was truncated or altered; copy it again or run the point again.")
+    return record
+
+
+def write_folder(folder: pathlib.Path, data: bytes, record: Mapping[str, Any]) -> None:
+    """Writes a program file and its sidecar as a new folder, which appears whole or not at all.
+
+    Raises:
+      UserError: it cannot be written, for instance on a full disk; nothing is left behind.
+    """
+    part = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        part.mkdir(parents=True, exist_ok=True)
+        write_synced(part / PROGRAM_NAME, data)
+        text = json.dumps(record, indent=1, allow_nan=False)
+        write_synced(path_for(part / PROGRAM_NAME), text.encode())
+        remove(folder)
+        os.replace(part, folder)
+    except OSError as error:
+        remove(part)
+        raise errors.UserError(
+            f"{folder}: cannot be written ({error.strerror}); "
+            "make room or choose another workdir.") from error
+
+
+def write_synced(path: pathlib.Path, data: bytes) -> None:
+    """Writes a file through to the disk."""
+    with open(path, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def remove(folder: pathlib.Path) -> None:
+    """Removes the folder of a point, as `write_folder` makes them."""
+    if folder.is_dir():
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()

@@ -1,0 +1,1 @@
+"""The nano world: word problems, pre-training corpus and tokenizer for the tiny model."""

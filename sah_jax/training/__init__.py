@@ -1,0 +1,1 @@
+"""How θ is fitted: loss, step and loop."""

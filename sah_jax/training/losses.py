@@ -1,0 +1,47 @@
+"""Cross entropy without a [B, L, V] array: blocked over the tokens.
+
+Shape suffixes as in `sah_jax.models.decoder`.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+_BLOCK_TOKENS = 1024
+
+
+def summed_cross_entropy(
+    logits_of: Callable[[jax.Array], jax.Array],
+    hidden_BLD: jax.Array,
+    targets_BL: jax.Array,
+    weights_BL: jax.Array,
+) -> jax.Array:
+    """Returns the sum of weights * -log p(target), in nats, as a float32 scalar.
+
+    Args:
+      logits_of: maps hidden states [block, D] to float32 logits [block, V].
+      hidden_BLD: last hidden states.
+      targets_BL: int32 token after each position.
+      weights_BL: float32, 0 where a position does not count.
+    """
+    tokens = targets_BL.size
+    block = min(_BLOCK_TOKENS, tokens)
+    pad = -tokens % block
+    blocks = lambda x: jnp.pad(
+        x.reshape(tokens, -1), ((0, pad), (0, 0))).reshape(-1, block, x.reshape(tokens, -1).shape[1])
+
+    # The block's logits are computed again in the backward pass rather than kept.
+    @jax.checkpoint
+    def block_sum(hidden_MD, targets_M, weights_M):
+        logits_MV = logits_of(hidden_MD)
+        chosen_M = jnp.take_along_axis(logits_MV, targets_M[:, None], axis=-1)[:, 0]
+        return jnp.sum(weights_M * (jax.nn.logsumexp(logits_MV, axis=-1) - chosen_M))
+
+    def add(total, block_of):
+        hidden_MD, targets_M1, weights_M1 = block_of
+        return total + block_sum(hidden_MD, targets_M1[:, 0], weights_M1[:, 0]), None
+
+    total, _ = jax.lax.scan(
+        add, jnp.float32(0), (blocks(hidden_BLD), blocks(targets_BL), blocks(weights_BL)))
+    return total

@@ -1,0 +1,91 @@
+"""The ledger: every bit of a file belongs to one field, and no field to more than it coded."""
+
+import math
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from sah_jax.coding import arithmetic, ledger
+
+# The same cases every time, however busy the machine.
+SETTINGS = hypothesis.settings(derandomize=True, deadline=None, max_examples=200)
+
+FREQS = st.lists(st.integers(0, 30).flatmap(lambda bits: st.integers(1, 1 << bits)), max_size=20)
+BOOKINGS = st.lists(st.tuples(st.sampled_from(["a", "b", "c", "d"]), FREQS), max_size=12)
+
+
+def _booked(bookings):
+    book = ledger.Ledger()
+    for field, freqs in bookings:
+        book.add(field, np.array(freqs, np.uint32))
+    return book
+
+
+def _information(freqs):
+    return math.fsum(arithmetic.TOTAL_BITS - math.log2(freq) for freq in freqs)
+
+
+def _by_field(bookings):
+    fields = dict.fromkeys(field for field, _ in bookings)
+    for name in fields:
+        fields[name] = _information(
+            [freq for field, freqs in bookings if field == name for freq in freqs])
+    return fields
+
+
+@SETTINGS
+@hypothesis.given(BOOKINGS, st.integers(0, 900))
+def test_entries_sum_to_the_file_whatever_its_size(bookings, size):
+    entries = _booked(bookings).entries(size)
+    assert sum(entry.bits for entry in entries) == 8 * size
+    assert all(isinstance(entry.bits, int) and entry.bits >= 0 for entry in entries)
+    assert [entry.field for entry in entries] == [*_by_field(bookings), ledger.TERMINATION]
+
+
+@SETTINGS
+@hypothesis.given(BOOKINGS, st.integers(0, 2))
+def test_fields_get_their_information_in_whole_bits(bookings, spare):
+    expected = _by_field(bookings)
+    total = math.fsum(expected.values())
+    *fields, end = _booked(bookings).entries(math.ceil(total / 8) + spare)
+    for entry in fields:
+        assert entry.bits == pytest.approx(expected[entry.field], abs=1)
+        assert entry.ideal_bits == pytest.approx(expected[entry.field], abs=1e-6)
+    # Not only each, but also all before any point: rounding does not add up.
+    done = information = 0
+    for entry in fields:
+        done, information = done + entry.bits, information + expected[entry.field]
+        assert information - 1 - 1e-6 < done <= information + 1e-6
+    assert 8 * spare <= end.bits < 8 * spare + 9 and end.ideal_bits == 0
+
+
+@SETTINGS
+@hypothesis.given(BOOKINGS)
+def test_symbols_can_be_booked_one_by_one_or_together(bookings):
+    single = _booked([(field, [freq]) for field, freqs in bookings for freq in freqs or [2**30]])
+    for one, many in zip(single.entries(300), _booked(bookings).entries(300), strict=True):
+        assert one.field == many.field and abs(one.bits - many.bits) <= 1
+        assert one.ideal_bits == pytest.approx(many.ideal_bits)
+
+
+def test_a_file_shorter_than_its_information_takes_from_the_last_fields():
+    book = _booked([("a", [1, 1 << 20]), ("b", [1 << 10]), ("c", [1 << 29])])  # 40, 20 and 1 bits
+    for size, bits in ((8, [40, 20, 1, 3]), (7, [40, 16, 0, 0]), (2, [16, 0, 0, 0])):
+        assert [entry.bits for entry in book.entries(size)] == bits
+
+
+def test_ideal_bits_are_what_was_said_they_are_else_the_information():
+    book = ledger.Ledger()
+    book.add("prompt", np.array([1 << 20, 1 << 29], np.uint32), 10.25)
+    book.add("array", np.array([1 << 28], np.uint32))
+    book.add("prompt", np.array([1 << 25], np.uint32), 4.5)
+    assert book.ideal_bits == 16.75
+    assert book.entries(3) == [
+        ("prompt", 16, 14.75), ("array", 2, 2.0), (ledger.TERMINATION, 6, 0.0)]
+
+
+def test_an_empty_ledger_is_all_termination():
+    assert ledger.Ledger().entries(1) == [(ledger.TERMINATION, 8, 0.0)]
+    assert ledger.Ledger().ideal_bits == 0

@@ -1,0 +1,78 @@
+"""The quantised adapter: what is trained is what is coded."""
+
+import jax
+import numpy as np
+import pytest
+
+from sah_jax import errors
+from sah_jax.coding import tensors
+from sah_jax.programs import base as family_lib
+from sah_jax.programs import codec, lora, lowrank
+
+
+def _setting(**changes) -> lora.LoraSetting:
+    return family_lib.parse_setting(lora.Lora(), {
+        "rank": 1, "bits": 2, "learning_rate": 5e-3, "num_examples": 128, **changes})
+
+
+def test_training_sees_the_values_that_the_file_gives():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200).astype(np.float32) * 0.1
+    for bits, parameter in ((2, -1.5), (4, -1.0), (8, -2.0)):
+        top = tensors.levels(bits)
+        exponent = int(lora._exponent(parameter))
+        symbols = np.clip(np.round(x / lora._step(exponent)), -top, top)
+        np.testing.assert_array_equal(
+            lora._fake_quantise(top, x, np.float32(parameter)), symbols * lora._step(exponent))
+        assert len(np.unique(symbols)) > 2
+
+
+def test_step_and_weights_get_gradients():
+    loss = lambda x, parameter: (lora._fake_quantise(1, x, parameter) * np.array([1.0, 2.0, 3.0])).sum()
+    x = np.array([0.01, 0.04, 5.0], np.float32)
+    by_x, by_parameter = jax.grad(loss, argnums=(0, 1))(x, np.float32(-0.8))
+    # Straight through inside the range, nothing beyond it; the clipped value moves with the step.
+    np.testing.assert_allclose(by_x, [1.0, 2.0, 0.0])
+    assert by_parameter != 0
+
+
+def test_symbols_fit_their_bits_and_some_are_not_zero(nano, nano_math):
+    theta = lora.Lora().fit(_setting(bits=3), nano, nano_math, 0, codec.silent)
+    values = np.concatenate([
+        np.ravel(array) for pair in theta.symbols.values() for array in pair.values()])
+    assert np.abs(values).max() <= tensors.levels(3)
+    assert np.count_nonzero(values) > 0
+    # Rank-1 factors of the seven projections of every layer, and nothing else.
+    spec = nano.spec
+    kv, inner = spec.kv_heads * spec.head_dim, spec.heads * spec.head_dim
+    per_layer = (spec.width + inner) * 2 + (spec.width + kv) * 2 + (spec.width + spec.ffn) * 3
+    assert values.size == spec.layers * per_layer
+
+
+def test_fit_is_reproducible_and_depends_on_the_seed(nano, nano_math):
+    data = [
+        codec.write(lora.Lora(), lora.Lora().fit(_setting(), nano, nano_math, seed, codec.silent), nano).data
+        for seed in (1, 1, 2)]
+    assert data[0] == data[1] != data[2]
+
+
+def test_start_is_the_base_model_with_seeded_signs(nano):
+    first, again, other = (lowrank.start(nano.decoder, 2, seed) for seed in (5, 5, 6))
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    for name, pair in first.items():
+        assert not np.any(pair["b"])
+        np.testing.assert_allclose(np.abs(pair["a"]), pair["a"].shape[1] ** -0.5, rtol=1e-6)
+        assert np.any(pair["a"] != other[name]["a"])
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"rank": 3}, "rank 3"), ({"bits": 9}, "bits 9"), ({"epochs": 0}, "epochs is 0"),
+    ({"learning_rate": -1.0}, "learning_rate is -1.0"), ({"max_tokens": 8}, "raise max_tokens")])
+def test_impossible_settings_are_refused(changes, message, nano, nano_math):
+    with pytest.raises(errors.UserError, match=message):
+        lora.Lora().fit(_setting(**changes), nano, nano_math, 0, codec.silent)
+
+
+def test_divergence_is_an_error_that_names_the_step(nano, nano_math):
+    with pytest.raises(errors.UserError, match=r"training loss is (nan|inf) at step \d+ of"):
+        lora.Lora().fit(_setting(learning_rate=1e38, bits=8), nano, nano_math, 0, codec.silent)

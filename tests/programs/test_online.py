@@ -1,0 +1,117 @@
+"""Prequentially coded data: the reader learns what the writer learned."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import pytest
+
+from sah_jax import errors
+from sah_jax.coding import file, integers
+from sah_jax.programs import base as family_lib
+from sah_jax.programs import codec, online, registry
+from sah_jax.tasks import base as task_lib
+
+
+def _fit(base, task, seed=0, **changes) -> online.OnlineTheta:
+    setting = family_lib.parse_setting(
+        online.Online(), {"num_examples": 12, "learning_rate": 1e-3, "max_tokens": 128, **changes})
+    return online.Online().fit(setting, base, task, seed, codec.silent)
+
+
+def _bits(program: codec.Program, field: str) -> float:
+    return sum(entry.ideal_bits for entry in program.ledger if entry.field == field)
+
+
+def test_later_examples_cost_less_after_training_on_earlier_ones(nano, nano_math):
+    cost = {}
+    for rate in (1e-9, 3e-3):
+        cost[rate] = _bits(
+            codec.write(online.Online(), _fit(nano, nano_math, num_examples=64, learning_rate=rate), nano),
+            "examples")
+    assert cost[3e-3] < cost[1e-9]
+
+
+def test_more_epochs_cost_no_bits_but_change_the_model(nano, nano_math):
+    once, twice = (
+        codec.write(online.Online(), _fit(nano, nano_math, epochs=epochs), nano) for epochs in (1, 2))
+    assert once.bits == twice.bits
+    assert once.adapted.digest() != twice.adapted.digest()
+
+
+def test_answer_positions_are_found_by_a_cue_or_coded(nano, nano_math):
+    theta = _fit(nano, nano_math)
+    assert "Answer:".endswith(nano.decode(theta.plan.cue))
+    by_cue = codec.write(online.Online(), theta, nano)
+    by_position = codec.write(
+        online.Online(), dataclasses.replace(theta, plan=dataclasses.replace(theta.plan, cue=())), nano)
+    assert _bits(by_cue, "answer positions") == 0 < _bits(by_position, "answer positions")
+    assert by_cue.adapted.digest() == by_position.adapted.digest()
+    assert codec.read(by_position.data, nano).adapted.digest() == by_cue.adapted.digest()
+
+
+def test_longest_examples_are_coded_without_an_end(nano, nano_math):
+    lengths = [len(e.prompt) + len(e.answer) for e in _fit(nano, nano_math).examples]
+    # Just long enough: the longest example has no room for its end token.
+    theta = _fit(nano, nano_math)
+    exact = dataclasses.replace(theta, plan=dataclasses.replace(theta.plan, max_tokens=max(lengths)))
+    program = codec.write(online.Online(), exact, nano)
+    assert codec.read(program.data, nano).adapted.digest() == program.adapted.digest()
+
+
+@pytest.mark.parametrize("claim, message", [
+    (1 << 20, "end before the program does"), (1 << 60, "claims 1152921504606846976 examples")])
+def test_claims_beyond_the_file_are_refused_early(claim, message, nano, nano_math):
+    theta = _fit(nano, nano_math)
+    # A header that claims more examples than follow it.
+    writer = file.ProgramWriter()
+    integers.write_choice(writer, range(16), 0)
+    integers.write_choice(writer, range(16), registry.names().index("online"))
+    online._write_plan(writer, dataclasses.replace(theta.plan, num_examples=claim), nano)
+    with pytest.raises(errors.UserError, match=message):
+        codec.read(writer.close() + codec.write(online.Online(), theta, nano).data, nano)
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"batch_size": 3}, "batch_size is 3"), ({"epochs": 0}, "epochs is 0"),
+    ({"learning_rate": 0.00123}, "not of the form"), ({"num_examples": 0}, "num_examples is 0")])
+def test_impossible_settings_are_refused(changes, message, nano, nano_math):
+    with pytest.raises(errors.UserError, match=message):
+        _fit(nano, nano_math, **changes)
+
+
+def test_divergence_is_an_error(nano, nano_math):
+    broken = {**nano.params, "embed": nano.params["embed"].at[5].set(jnp.nan)}
+    with pytest.raises(errors.UserError, match="not finite"):
+        codec.write(
+            online.Online(), _fit(nano, nano_math), dataclasses.replace(nano, params=broken))
+
+
+class _Gsm8k:
+    """GSM8K's training questions, as a source of examples."""
+
+    name = "gsm8k"
+
+    def __init__(self, path):
+        self._rows = [json.loads(line) for line in path.read_text().splitlines()]
+
+    def examples(self, split, num, seed=0):
+        return [task_lib.Example(f"Question: {row['question']}\nAnswer:", f" {row['answer']}", "")
+                for row in self._rows[:num]]
+
+
+def test_real_text_decodes_in_a_fresh_process(nano, shared_data, tmp_path, child_environment):
+    task = _Gsm8k(shared_data / "gsm8k" / "train.jsonl")
+    program = codec.write(
+        online.Online(), _fit(nano, task, num_examples=200, max_tokens=320), nano)
+    path = tmp_path / "program.sah"
+    path.write_bytes(program.data)
+    done = subprocess.run(
+        [sys.executable, "-m", "sah_jax", "rebuild", path, "--model=nano", "--task=nano_math",
+         "--num_test=2"], env=child_environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    got = json.loads(done.stdout)
+    assert got["adapted_digest"] == program.adapted.digest()
+    assert got["bits"] == 8 * path.stat().st_size == sum(bits for _, bits in got["ledger"])

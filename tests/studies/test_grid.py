@@ -1,0 +1,65 @@
+"""Configs are checked before anything runs; points are named by what matters."""
+
+import dataclasses
+import importlib.util
+import pathlib
+
+import pytest
+
+from sah_jax import errors
+from sah_jax.studies import grid
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+
+GIVEN = {
+    "models": ("nano",), "dtype": "float32", "tasks": ("nano_math",),
+    "families": {"baseline": ({},), "icl": ({"num_examples": 1}, {"num_examples": 2})},
+    "seeds": (0, 1), "num_selection": 4, "num_test": 4, "selection": "selection",
+}
+
+
+def test_points_are_the_product():
+    config = grid.parse_config({**GIVEN, "tasks": ("nano_math", "nano_math")})
+    assert len(list(grid.points(config))) == 2 * 3 * 2
+
+
+def test_names_differ_where_anything_that_matters_does():
+    config = grid.parse_config(GIVEN)
+    names = {point.name(config, "nano", "base") for point in grid.points(config)}
+    assert len(names) == 6
+    point = next(iter(grid.points(config)))
+    others = [
+        point.name(config, "nano", "other base"),
+        point.name(dataclasses.replace(config, num_test=5), "nano", "base"),
+        point.name(dataclasses.replace(config, dtype="bfloat16"), "nano", "base"),
+        dataclasses.replace(point, seed=9).name(config, "nano", "base")]
+    assert len({point.name(config, "nano", "base"), *others}) == 5
+    assert point.name(config, "nano", "base") == point.name(grid.parse_config(GIVEN), "nano", "base")
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"modles": ()}, "'modles' is unknown"),
+    ({"models": ()}, "expected a tuple of at least one"),
+    ({"num_test": 1}, "integer of at least 2"),
+    ({"selection": "train"}, "'selection' is 'train'"),
+    ({"tasks": ("nano_chess",)}, "nano_chess"),
+    ({"families": {"magic": ({},)}}, "'magic' is not known"),
+    ({"families": {"icl": ({"num_example": 1},)}}, "'num_example' is not one of"),
+])
+def test_wrong_configs_are_refused(change, message):
+    with pytest.raises(errors.UserError, match=message):
+        grid.parse_config({**GIVEN, **change})
+
+
+def test_missing_keys_are_refused():
+    for key in GIVEN:
+        with pytest.raises(errors.UserError, match=f"'{key}' is missing"):
+            grid.parse_config({name: value for name, value in GIVEN.items() if name != key})
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
+def test_every_config_in_the_repository_is_valid(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert list(grid.points(grid.parse_config(module.get_config().to_dict())))

@@ -1,0 +1,69 @@
+"""The sidecar: found, checked, and written whole or not at all."""
+
+import errno
+import pathlib
+
+import pytest
+
+from sah_jax import errors
+from sah_jax.studies import sidecar
+
+DATA = b"a program"
+RECORD = {
+    "family": "baseline", "bits": 72, "ideal_bits": 70.5, "ledger": [], "adapted_digest": "ab",
+    "program_sha256": sidecar.file_digest(DATA), "base": {}, "profile": {}, "setting": {}, "seed": 0,
+    "scores": {},
+}
+
+
+@pytest.fixture
+def program(tmp_path) -> pathlib.Path:
+    sidecar.write_folder(tmp_path / "point", DATA, RECORD)
+    return tmp_path / "point" / sidecar.PROGRAM_NAME
+
+
+def test_what_was_written_is_read(program):
+    assert sidecar.read_program(program) == DATA
+    assert sidecar.read(program) == RECORD
+
+
+def test_a_program_may_have_no_sidecar(program):
+    sidecar.path_for(program).unlink()
+    assert sidecar.read(program) is None
+
+
+@pytest.mark.parametrize("data", [DATA[:-1], DATA + b"!", b"A program", b""])
+def test_truncated_and_altered_files_are_named(program, data):
+    program.write_bytes(data)
+    with pytest.raises(errors.UserError, match="truncated or altered"):
+        sidecar.read(program)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"family": 1}'])
+def test_damaged_sidecars_are_named(program, text):
+    sidecar.path_for(program).write_text(text)
+    with pytest.raises(errors.UserError, match="is not a sidecar"):
+        sidecar.read(program)
+
+
+def test_missing_program_is_named(tmp_path):
+    with pytest.raises(errors.UserError, match="cannot be read"):
+        sidecar.read_program(tmp_path / "nothing.sah")
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(path, data):
+        path.write_bytes(data[:1])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sidecar, "write_synced", full)
+    with pytest.raises(errors.UserError, match="No space left on device"):
+        sidecar.write_folder(tmp_path / "point", DATA, RECORD)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_replaced_whole(program):
+    other = {**RECORD, "program_sha256": sidecar.file_digest(b"other")}
+    sidecar.write_folder(program.parent, b"other", other)
+    assert sidecar.read(program) == other
+    assert {path.name for path in program.parent.iterdir()} == {"program.sah", "program.json"}

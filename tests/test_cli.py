@@ -1,0 +1,161 @@
+"""The command line: what a user gets wrong is one sentence and exit code 2."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from sah_jax import cli
+from sah_jax.models import base as base_lib
+from sah_jax.studies import rows, sidecar
+
+ROOT = pathlib.Path(__file__).parents[1]
+CONFIG = """
+import ml_collections
+
+def get_config():
+    return ml_collections.ConfigDict({
+        "models": ("nano",), "dtype": "float32", "tasks": ("nano_math",),
+        "families": {"urial": ({},)}, "seeds": (0,), "num_selection": 4, "num_test": 4,
+        "selection": "selection"})
+"""
+
+
+def _sah(*arguments, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "sah_jax", *map(str, arguments)], capture_output=True, text=True,
+        check=False, cwd=ROOT, **options)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> pathlib.Path:
+    """The workdir of a small study, made by the command line."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "config.py").write_text(CONFIG)
+    done = _sah("study", f"--config={folder / 'config.py'}", f"--workdir={folder / 'work'}")
+    assert done.returncode == 0, done.stderr
+    assert "verified" in done.stdout and "report.html" in done.stdout
+    return folder / "work"
+
+
+@pytest.fixture
+def program(study, tmp_path) -> pathlib.Path:
+    """A copy of the study's program with its sidecar."""
+    source = next(study.glob("points/*")) / sidecar.PROGRAM_NAME
+    shutil.copytree(source.parent, tmp_path / "point")
+    return tmp_path / "point" / sidecar.PROGRAM_NAME
+
+
+def _refused(capsys, *arguments) -> str:
+    """Runs a command that must be refused; returns its one sentence."""
+    assert cli.main([str(argument) for argument in arguments]) == cli.USER_ERROR
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"sah {arguments[0]}: ") and captured.err.count("\n") == 1
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+def test_study_writes_rows_and_report(study):
+    (row,) = rows.read_rows(study / "results.jsonl")
+    assert row.verified and row.experiment_name == "urial"
+    assert {path.name for path in (study / "report").iterdir()} == {
+        "report.html", "frontier.png", "frontier.pdf", "complexity.csv"}
+
+
+def test_verify_accepts_a_study_and_a_program(study, capsys):
+    assert cli.main(["verify", str(study)]) == 0
+    assert capsys.readouterr().out.strip().endswith(": verified")
+
+
+def test_inspect_prints_a_ledger_that_sums_to_the_file(program, capsys):
+    assert cli.main(["inspect", str(program)]) == 0
+    from_sidecar = capsys.readouterr().out
+    assert f"{8 * program.stat().st_size:,}" in from_sidecar and "prompt" in from_sidecar
+    assert cli.main(["inspect", str(program), "--model=nano"]) == 0
+    assert capsys.readouterr().out == from_sidecar
+
+
+def test_run_answers_prompts_from_standard_input(program):
+    done = _sah("run", program, "--model=nano", "--max_new_tokens=5",
+                input="Question: Ann has 3 pears. How many?\\nAnswer:\nTom\n")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) >= 2
+
+
+def test_run_works_without_a_sidecar(program):
+    sidecar.path_for(program).unlink()
+    assert _sah("run", program, "--model=nano", "--max_new_tokens=2", input="Tom\n").returncode == 0
+
+
+def test_rebuild_prints_one_json_object(program):
+    done = _sah("rebuild", program, "--model=nano", "--task=nano_math", "--num_test=2")
+    assert json.loads(done.stdout)["bits"] == 8 * program.stat().st_size
+
+
+def test_unknown_command_and_missing_flags(capsys):
+    assert "choose one of study" in _refused(capsys, "studdy")
+    assert "--config and --workdir are both needed" in _refused(capsys, "study")
+    assert "--model is needed" in _refused(capsys, "run", "x.sah")
+    assert "expected PROGRAM" in _refused(capsys, "inspect")
+    assert "nosuchflag" in _refused(capsys, "report", "x", "--nosuchflag=1")
+
+
+def test_config_mistakes_are_named(study, tmp_path, capsys):
+    config, workdir = study.parent / "config.py", tmp_path / "work"
+    assert "num_tset" in _refused(
+        capsys, "study", f"--config={config}", "--config.num_tset=3", f"--workdir={workdir}")
+    assert "nothing.py" in _refused(
+        capsys, "study", "--config=nothing.py", f"--workdir={workdir}")
+    (tmp_path / "broken.py").write_text("def get_config(:\n")
+    assert "syntax" in _refused(
+        capsys, "study", f"--config={tmp_path / 'broken.py'}", f"--workdir={workdir}")
+    assert not workdir.exists()
+
+
+def test_missing_folders_and_files_are_named(tmp_path, capsys):
+    assert "nothing" in _refused(capsys, "report", tmp_path / "nothing")
+    assert "holds no points" in _refused(capsys, "verify", tmp_path)
+    assert "cannot be read" in _refused(capsys, "run", tmp_path / "no.sah", "--model=nano")
+    assert "is not a folder" in _refused(
+        capsys, "rebuild", "x.sah", "--model=no-model", "--task=nano_math")
+
+
+def test_workdir_that_cannot_be_made_is_named(study, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert "cannot be made" in _refused(
+        capsys, "study", f"--config={study.parent / 'config.py'}", f"--workdir={tmp_path / 'file' / 'work'}")
+
+
+def test_altered_programs_are_named(program, capsys):
+    program.write_bytes(program.read_bytes()[:-1])
+    for command in (("run", program, "--model=nano"), ("inspect", program), ("verify", program)):
+        assert "truncated or altered" in _refused(capsys, *command)
+
+
+def test_another_base_model_is_named(program, capsys):
+    for command in ("run", "inspect"):
+        assert "give the model it was made for" in _refused(capsys, command, program, "--model=nano-step0")
+
+
+def test_another_tokenizer_is_another_base_model(program, tmp_path, capsys):
+    folder = tmp_path / "nano"
+    shutil.copytree(base_lib.SHIPPED / "nano", folder)
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())
+    merges = vocabulary["model"]["merges"]
+    merges[0], merges[1] = merges[1], merges[0]
+    (folder / "tokenizer.json").write_text(json.dumps(vocabulary))
+    assert "give the model it was made for" in _refused(capsys, "run", program, f"--model={folder}")
+
+
+def test_programs_are_data(program, nano):
+    # Whatever a file holds is decoded as integers: nothing that could run code is imported.
+    done = subprocess.run(
+        [sys.executable, "-c",
+         "import sys; from sah_jax.programs import codec; from sah_jax.models import base\n"
+         f"codec.read(open({str(program)!r}, 'rb').read(), base.load_base('nano'))\n"
+         "print('marshal' in sys.modules and 'pickle' in vars(codec))"],
+        capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"
