@@ -19,7 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
         "icl": ({"num_examples": 1}, {"num_examples": 2}, {"num_examples": 3}),
         "lora": (
             {"rank": 1, "bits": 2, "learning_rate": 5e-3, "num_examples": 512},
-            {"rank": 4, "bits": 4, "learning_rate": 5e-3, "num_examples": 512},
+            {"rank": 4, "bits": 3, "learning_rate": 5e-3, "num_examples": 256},
         ),
         "online": (
             {"num_examples": 32, "learning_rate": 3e-3, "epochs": 3},
@@ -28,6 +28,6 @@ def get_config() -> ml_collections.ConfigDict:
     }
     config.seeds = (0,)
     config.num_selection = 128
-    config.num_test = 256
+    config.num_test = 192
     config.selection = "selection"
     return config

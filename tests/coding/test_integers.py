@@ -53,7 +53,7 @@ def test_a_count_costs_little_more_than_its_digits(value):
 
 
 def test_the_lengths_of_counts_are_those_of_a_complete_code():
-    costs = [_written(lambda writer: integers.write_count(writer, 2**digits - 1))[1] - digits
+    costs = [_written(lambda writer, k=digits: integers.write_count(writer, 2**k - 1))[1] - digits
              for digits in range(63)]
     assert math.fsum(2**-cost for cost in costs) == pytest.approx(63 / 64, abs=1e-9)
 

@@ -18,7 +18,7 @@ CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789 .,;#\n"
 
 # No two sizes are equal, so that no mix-up of axes goes unnoticed.
 TINY = config_lib.ModelConfig(
-    vocab_size=len(CHARACTERS) + 2, width=32, ffn=56, layers=3, heads=4, kv_heads=2, head_dim=10,
+    vocab_size=len(CHARACTERS) + 1, width=32, ffn=56, layers=3, heads=4, kv_heads=2, head_dim=10,
     max_positions=256, norm_eps=1e-5, rope_theta=5000.0, tied_embedding=False,
     start_token=0, end_tokens=(0,))
 
@@ -35,6 +35,13 @@ def random_params(spec, seed=0):
 
     abstract = decoder_lib.abstract_params(decoder_lib.Decoder(spec))
     return jax.tree_util.tree_map_with_path(draw, abstract)
+
+
+def save_tiny(folder):
+    """Writes a model whose end token is never the likeliest: texts end only where a test says."""
+    params = random_params(TINY)
+    hf.save_model(folder, TINY, params | {"head": params["head"].at[:, 0].set(0.0)})
+    character_tokenizer().save(str(folder / "tokenizer.json"))
 
 
 def character_tokenizer():
@@ -58,16 +65,13 @@ def draw_params():
 @pytest.fixture
 def tiny_folder(tmp_path: pathlib.Path) -> pathlib.Path:
     """A model folder that a test may damage."""
-    folder = tmp_path / "tiny"
-    hf.save_model(folder, TINY, random_params(TINY))
-    character_tokenizer().save(str(folder / "tokenizer.json"))
-    return folder
+    save_tiny(tmp_path / "tiny")
+    return tmp_path / "tiny"
 
 
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> base_lib.BaseModel:
     """The same model, loaded once, in float32."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    hf.save_model(folder, TINY, random_params(TINY))
-    character_tokenizer().save(str(folder / "tokenizer.json"))
+    save_tiny(folder)
     return base_lib.load_base(folder)

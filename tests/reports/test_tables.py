@@ -6,17 +6,11 @@ import io
 
 import pytest
 import rich.console
+import row_template
 
 from sah_jax.reports import tables
-from sah_jax.studies import rows as rows_lib
 
-TEMPLATE = rows_lib.Row(
-    experiment_name="icl", dataset_name="arithmetic", model_name="pre", performance=0.0, bits=0,
-    seed=1, strategy_hparams={}, point="p", program="p.sah", program_sha256="0" * 64,
-    ideal_bits=0.0, script_bits=80, verified=True, performance_stderr=0.01, num_scored=100,
-    selection_split="selection", selection_performance=0.0, selection_stderr=0.0,
-    selection_num_scored=100, numerics_digest="0", adapted_digest="0", base_digest="0",
-    wall_time_s=0.0)
+TEMPLATE = dataclasses.replace(row_template.TEMPLATE, model_name="pre", script_bits=80)
 
 
 def _row(point, bits, selection, test, **changes):

@@ -5,18 +5,10 @@ import random
 
 import hypothesis
 import pytest
+import row_template
 from hypothesis import strategies as st
 
 from sah_jax.studies import frontier
-from sah_jax.studies import rows as rows_lib
-
-TEMPLATE = rows_lib.Row(
-    experiment_name="icl", dataset_name="arithmetic", model_name="nano", performance=0.0, bits=0,
-    seed=1, strategy_hparams={}, point="p", program="p.sah", program_sha256="0" * 64,
-    ideal_bits=0.0, script_bits=0, verified=True, performance_stderr=0.0, num_scored=1,
-    selection_split="selection", selection_performance=0.0, selection_stderr=0.0,
-    selection_num_scored=1, numerics_digest="0", adapted_digest="0", base_digest="0",
-    wall_time_s=0.0)
 
 # The same cases every time, however busy the machine.
 SETTINGS = hypothesis.settings(derandomize=True, deadline=None)
@@ -30,7 +22,7 @@ def studies(draw, max_models=2):
     count = draw(st.integers(0, 12))
     return [
         dataclasses.replace(
-            TEMPLATE, point=f"p{index}", model_name=f"m{draw(st.integers(1, max_models))}",
+            row_template.TEMPLATE, point=f"p{index}", model_name=f"m{draw(st.integers(1, max_models))}",
             bits=8 * draw(st.integers(0, 3)), script_bits=8 * draw(st.integers(0, 1)),
             selection_performance=draw(SCORES), performance=draw(SCORES),
             verified=draw(st.booleans()))
@@ -39,7 +31,7 @@ def studies(draw, max_models=2):
 
 def _row(point, bits, selection, **changes):
     return dataclasses.replace(
-        TEMPLATE, point=point, bits=bits, selection_performance=selection, **changes)
+        row_template.TEMPLATE, point=point, bits=bits, selection_performance=selection, **changes)
 
 
 def _beats(other, row, add_script_bits):

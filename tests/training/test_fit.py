@@ -1,0 +1,62 @@
+"""The loop runs every batch, returns each loss and stops at one that is not finite."""
+
+import math
+
+import numpy as np
+import pytest
+
+from sah_jax import errors
+from sah_jax.training import fit as fit_lib
+from sah_jax.training import step as step_lib
+
+
+def _counting_step(losses):
+    """A step that adds the batch to θ and loses what it is told."""
+    given = iter(losses)
+
+    def step(state, params, batch):
+        assert params == "base"
+        return state._replace(theta=(*state.theta, batch)), np.float32(next(given))
+
+    return step
+
+
+def _fit(losses, report=lambda line: None):
+    start = step_lib.FitState(theta=(), opt_state=None)
+    batches = iter(range(len(losses)))
+    return fit_lib.fit(_counting_step(losses), start, "base", batches, len(losses), report)
+
+
+@pytest.mark.parametrize("total", [1, 19, 20, 21, 45])
+def test_every_batch_is_one_step(total):
+    given = [0.5 * number for number in range(total)]
+    theta, losses = _fit(given)
+    assert theta == tuple(range(total))
+    assert losses == given
+
+
+@pytest.mark.parametrize("total", [1, 19, 20, 21, 45])
+def test_the_last_step_is_reported(total):
+    lines = []
+    _fit([2.0] * total, lines.append)
+    assert lines[-1] == f"step {total}/{total}, loss 2.000 nats/token"
+    assert 1 <= len(lines) <= 1 + total / 10
+
+
+def test_a_report_is_of_the_steps_since_the_last_one():
+    lines = []
+    _fit([1.0] * 20 + [2.0] * 20, lines.append)
+    assert [line.split("loss ")[1] for line in lines] == ["1.000 nats/token", "2.000 nats/token"]
+
+
+@pytest.mark.parametrize("bad", [1, 7, 20, 21, 39, 45])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_is_an_error_with_its_step(bad, value):
+    given = [1.0] * (bad - 1) + [value] * (46 - bad)
+    with pytest.raises(errors.UserError, match=f"loss is {value} at step {bad} of 45"):
+        _fit(given)
+
+
+def test_a_finite_loss_after_one_that_is_not_does_not_hide_it():
+    with pytest.raises(errors.UserError, match="loss is nan at step 3 of 5"):
+        _fit([1.0, 1.0, math.nan, 1.0, 1.0])
