@@ -46,6 +46,10 @@ def _encode(symbols):
     return arithmetic.encode(starts, freqs)
 
 
+def _number(wide):
+    return (int(wide.high) << 32) | int(wide.low)
+
+
 def _information(symbols):
     return math.fsum(arithmetic.TOTAL_BITS - math.log2(freq) for _, freq in symbols)
 
@@ -113,6 +117,11 @@ def test_a_decoder_meets_every_interval_that_was_encoded(symbols):
     for slot, (start, freq) in zip(slots, symbols, strict=True):
         assert start <= slot < start + freq
     assert arithmetic.ends_here(state, int(state.taken), len(data))
+    # And it stands where the encoder stood.
+    low, width, moved = _oracle_interval(symbols)
+    point = int.from_bytes(data, "big") << 8 * (8 + moved - len(data))
+    assert int(state.taken) == arithmetic.HEAD_BYTES + moved
+    assert _number(state.range) == width and _number(state.offset) == point - low
 
 
 @SETTINGS

@@ -33,11 +33,10 @@ def _example(prompt, answer):
 
 
 @pytest.fixture(scope="module")
-def base() -> base_lib.BaseModel:
+def base(step0: base_lib.BaseModel) -> base_lib.BaseModel:
     """The shipped model, with start and end tokens that differ from each other and from padding."""
-    nano = base_lib.load_base("nano-step0")
-    spec = dataclasses.replace(nano.spec, start_token=1022, end_tokens=(1023, 1021))
-    return dataclasses.replace(nano, spec=spec)
+    spec = dataclasses.replace(step0.spec, start_token=1022, end_tokens=(1023, 1021))
+    return dataclasses.replace(step0, spec=spec)
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +114,7 @@ def test_examples_that_mostly_do_not_fit_are_an_error(base, examples):
         examples_lib.first_fitting(base, task, num=5, max_tokens=room, seed=0)
 
 
-def test_a_training_example_may_not_spell_out_the_end_token():
-    nano = base_lib.load_base("nano-step0")
+def test_a_training_example_may_not_spell_out_the_end_token(step0):
     task = Listed(_example("a", "b<|endoftext|>"))
     with pytest.raises(errors.UserError, match="end token"):
-        examples_lib.first_fitting(nano, task, num=1, max_tokens=64, seed=0)
+        examples_lib.first_fitting(step0, task, num=1, max_tokens=64, seed=0)
