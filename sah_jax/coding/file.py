@@ -55,6 +55,8 @@ class ProgramWriter(_Fields):
 
     def put(self, starts: np.ndarray, freqs: np.ndarray, ideal_bits: float | None = None) -> None:
         """Appends symbols by their intervals, uint32 [n]; see `Ledger.add` for `ideal_bits`."""
+        if not len(freqs):
+            return
         self._starts.append(np.asarray(starts, np.uint32))
         self._freqs.append(np.asarray(freqs, np.uint32))
         self._book(freqs, ideal_bits)

@@ -50,10 +50,12 @@ def from_logits(logits_BV: jax.Array) -> jax.Array:
 
 
 def interval(freqs_BV: jax.Array, tokens_B: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns (start, freq), uint32 [B], of one token a row."""
+    """Returns (start, freq), uint32 [B], of one token a row; freq 0 outside the vocabulary."""
     below_BV = jnp.arange(freqs_BV.shape[-1]) < tokens_B[:, None]
     starts_B = jnp.sum(jnp.where(below_BV, freqs_BV, 0), axis=-1, dtype=jnp.uint32)
-    return starts_B, jnp.take_along_axis(freqs_BV, tokens_B[:, None], axis=-1)[:, 0]
+    known_B = (tokens_B >= 0) & (tokens_B < freqs_BV.shape[-1])
+    freqs_B = jnp.take_along_axis(freqs_BV, jnp.where(known_B, tokens_B, 0)[:, None], axis=-1)[:, 0]
+    return starts_B, jnp.where(known_B, freqs_B, 0)
 
 
 def find(freqs_V: jax.Array, slot: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -77,7 +77,7 @@ def write_decimal(writer: file.ProgramWriter, value: float) -> None:
     Raises:
       ValueError: `value` has no such form.
     """
-    for exponent in range(_TENTHS):
+    for exponent in range(_TENTHS) if 0 < value <= _MANTISSAS else ():
         mantissa = round(value * 10**exponent)
         if 1 <= mantissa <= _MANTISSAS and float(f"{mantissa}e-{exponent}") == value:
             write_choice(writer, range(_TENTHS), exponent)

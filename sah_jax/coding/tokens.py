@@ -121,7 +121,8 @@ def write_rows(
         sequence must be exactly that long.
 
     Raises:
-      ValueError: a sequence is longer than its limit or holds the end token.
+      ValueError: a sequence is longer than its limit, or holds the end token or a token that
+        is not in the vocabulary.
     """
     lengths = [len(sequence) for sequence in sequences]
     if len(sequences) > batch.rows or max(limits, default=0) > batch.positions:
@@ -142,6 +143,9 @@ def write_rows(
     _, coded = _call(batch, tokens_LB, limits_B, False, jax.device_get(state), window)
     coded = jax.device_get(coded)
     real_LB = coded.freqs_LB < arithmetic.TOTAL
+    if not np.all(coded.freqs_LB):
+        outside = tokens_LB[coded.freqs_LB == 0][0]
+        raise ValueError(f"token {outside} is not in the vocabulary")
     writer.put(coded.starts_LB[real_LB], coded.freqs_LB[real_LB], _ideal_bits(coded))
 
 

@@ -102,9 +102,10 @@ def _read_tokenizer(path: pathlib.Path, spec: config_lib.ModelConfig) -> tokeniz
         tokenizer = tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises plain Exception
         raise errors.UserError(f"{path}: cannot be read ({error}); download it again.") from error
-    if tokenizer.get_vocab_size() > spec.vocab_size:
+    largest = max(tokenizer.get_vocab().values(), default=0)
+    if largest >= spec.vocab_size:
         raise errors.UserError(
-            f"{path}: has {tokenizer.get_vocab_size()} tokens, the model {spec.vocab_size}; "
+            f"{path}: has tokens up to id {largest}, the model {spec.vocab_size}; "
             "use the tokenizer that belongs to these weights.")
     tokenizer.no_padding()
     tokenizer.no_truncation()

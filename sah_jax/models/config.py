@@ -61,7 +61,7 @@ class ModelConfig:
             "rope_theta": self.rope_theta,
             "tie_word_embeddings": self.tied_embedding,
             "bos_token_id": self.start_token,
-            "eos_token_id": self.end_tokens[0],
+            "eos_token_id": list(self.end_tokens) if len(self.end_tokens) > 1 else self.end_tokens[0],
             "torch_dtype": "bfloat16",
         }
 
@@ -105,18 +105,15 @@ def parse_config(hf: dict[str, Any], where: str = "config") -> ModelConfig:
             raise errors.UserError(
                 f"{where}: {key} is {hf[key]!r}, this decoder implements {value!r} only.")
     fields = {field: hf[hf_key] for hf_key, field in _REQUIRED_KEYS.items()}
+    _check_sizes(fields, where)
     kv_heads = hf.get("num_key_value_heads") or fields["heads"]
     head_dim = hf.get("head_dim") or fields["width"] // fields["heads"]
-    _check_sizes(fields | {"kv_heads": kv_heads, "head_dim": head_dim}, where)
-    end = hf["eos_token_id"]
-    end_tokens = tuple(end) if isinstance(end, list) else (end,)
-    start = hf.get("bos_token_id")
-    start_token = end_tokens[0] if start is None else start
-    for token in (start_token, *end_tokens):
-        if not isinstance(token, int) or not 0 <= token < fields["vocab_size"]:
-            raise errors.UserError(
-                f"{where}: special token {token!r} lies outside the vocabulary of "
-                f"{fields['vocab_size']}; correct bos_token_id or eos_token_id.")
+    _check_sizes({"num_key_value_heads": kv_heads, "head_dim": head_dim}, where)
+    if fields["heads"] % kv_heads or head_dim % 2:
+        raise errors.UserError(
+            f"{where}: {fields['heads']} heads over {kv_heads} key/value heads of "
+            f"dimension {head_dim} do not divide evenly; correct the file.")
+    start_token, end_tokens = _special_tokens(hf, where)
     return ModelConfig(
         **fields, kv_heads=kv_heads, head_dim=head_dim, rope_theta=_rope_theta(hf, where),
         tied_embedding=bool(hf.get("tie_word_embeddings", False)),
@@ -130,16 +127,29 @@ def _check_sizes(fields: dict[str, Any], where: str) -> None:
             raise errors.UserError(
                 f"{where}: {name} is {value!r}, expected a positive "
                 f"{'integer' if whole else 'number'}; correct the file.")
-    if fields["heads"] % fields["kv_heads"] or fields["head_dim"] % 2:
-        raise errors.UserError(
-            f"{where}: {fields['heads']} heads over {fields['kv_heads']} key/value heads of "
-            f"dimension {fields['head_dim']} do not divide evenly; correct the file.")
+
+
+def _special_tokens(hf: dict[str, Any], where: str) -> tuple[int, tuple[int, ...]]:
+    """Returns the start token and the end tokens."""
+    end = hf["eos_token_id"]
+    end_tokens = tuple(end) if isinstance(end, list) else (end,)
+    start = hf.get("bos_token_id")
+    tokens = (*end_tokens, *(() if start is None else (start,)))
+    for token in tokens:
+        whole = isinstance(token, int) and not isinstance(token, bool)
+        if not whole or not 0 <= token < hf["vocab_size"]:
+            raise errors.UserError(
+                f"{where}: special token {token!r} lies outside the vocabulary of "
+                f"{hf['vocab_size']}; correct bos_token_id or eos_token_id.")
+    if not end_tokens:
+        raise errors.UserError(f"{where}: eos_token_id is {end!r}, expected a token; correct the file.")
+    return (end_tokens[0] if start is None else start), end_tokens
 
 
 def _rope_theta(hf: dict[str, Any], where: str) -> float:
     """The rotary base, from the old schema (`rope_theta`) or the new (`rope_parameters`)."""
     rope = {"rope_theta": hf.get("rope_theta")} | (hf.get("rope_parameters") or {})
-    scaling = hf.get("rope_scaling") or {}
+    scaling = dict(hf.get("rope_scaling") or {})
     kinds = [rope.pop("rope_type", "default"), scaling.pop("rope_type", scaling.pop("type", "default"))]
     theta = rope.pop("rope_theta")
     if any(kind != "default" for kind in kinds) or rope or scaling:

@@ -253,14 +253,12 @@ def test_sequences_that_cannot_be_coded_are_refused(sequences, limits, end_token
         tokens.write_rows(file.ProgramWriter(), _batch(end_token=end_token), sequences, limits)
 
 
-@pytest.mark.xfail(strict=True, reason="write_rows drops them, or codes another token's interval")
 @pytest.mark.parametrize("token", [VOCAB, VOCAB + 5, -2])
 def test_tokens_outside_the_vocabulary_are_refused(token):
     with pytest.raises(ValueError):
         tokens.write_rows(file.ProgramWriter(), _batch(), [[1, token, 2]], [5])
 
 
-@pytest.mark.xfail(strict=True, reason="the writer books an empty field, the reader does not")
 def test_an_empty_batch_leaves_the_same_ledger_in_writer_and_reader():
     batch = _batch(1, end_token=tokens.NO_END)
     data, writer = _written(batch, [[]], [0])
