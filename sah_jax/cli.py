@@ -61,8 +61,7 @@ def _parse(command: str, values: flags.FlagValues, arguments: list[str], names: 
     except Exception as error:  # config_flags runs the user's config, which may raise anything
         raise errors.UserError(f"{_one_line(error)}; see sah {command} --help.") from error
     if values.help:
-        print(f"sah {command} {' '.join(names)}\n{COMMANDS[command].__doc__}\n{values.main_module_help()}"
-              f"{values.get_help()}")
+        print(f"sah {command} {' '.join(names)}\n{COMMANDS[command].__doc__}\n{values.get_help()}")
         raise SystemExit(0)
     if len(positional) != len(names):
         raise errors.UserError(
@@ -137,6 +136,9 @@ def _decode(program: pathlib.Path, model: str, dtype: str):
             raise
         raise errors.UserError(
             f"{str(error).rstrip('.')} (of the numerics profile, {difference}).") from error
+    if record is None:
+        print(f"{program}: has no sidecar, so a truncated or altered file may go unnoticed.",
+              file=sys.stderr)
     return base, decoded, record
 
 
@@ -156,9 +158,15 @@ def study(arguments: list[str]) -> None:
         given = values.config.to_dict()
     except Exception as error:  # a config that failed to load says so when it is used
         raise errors.UserError(f"--config: {_one_line(error)}; correct the config.") from error
-    runner.run(grid.parse_config(given), pathlib.Path(values.workdir), console)
-    if values.report:
-        _report(values.workdir, console, script_bits=False)
+    workdir = pathlib.Path(values.workdir)
+    config = grid.parse_config(given)
+    try:
+        runner.run(config, workdir, console)
+    finally:
+        # Also where some points failed: the others are there.
+        if values.report and sys.exc_info()[0] in (None, errors.UserError) and (
+                workdir / runner.RESULTS_NAME).is_file():
+            _report(values.workdir, console, script_bits=False)
 
 
 def report(arguments: list[str]) -> None:
@@ -188,23 +196,37 @@ def verify(arguments: list[str]) -> None:
     flags.DEFINE_string(
         "model", None, "Base model; default: where the sidecar says it was.", flag_values=values)
     (target,) = _parse("verify", values, arguments, ["WORKDIR_OR_PROGRAM"])
-    from sah_jax.studies import sidecar, verification
+    from sah_jax.studies import rows, runner, sidecar
 
     path = pathlib.Path(target)
-    programs = sorted(path.glob(f"points/*/{sidecar.PROGRAM_NAME}")) if path.is_dir() else [path]
-    if not programs:
-        raise errors.UserError(
-            f"{path}: holds no points/*/{sidecar.PROGRAM_NAME}; give a study's workdir or a program.")
+    programs, row_of = [path], {}
+    if path.is_dir():
+        programs = sorted(path.glob(f"{runner.POINTS_FOLDER}/*/{sidecar.PROGRAM_NAME}"))
+        if not programs:
+            raise errors.UserError(
+                f"{path}: holds no points/*/{sidecar.PROGRAM_NAME}; give a study's workdir or a program.")
+        row_of = {path / row.program: row for row in rows.read_rows(path / runner.RESULTS_NAME)}
     refuted = []
-    for program in programs:
-        record = sidecar.read(program)
-        model = values.model or (record["base"]["source"] if record else "")
-        verdict = verification.verify(model, program)
+    for program in sorted({*programs, *row_of}):
+        verdict = _verdict(program, row_of.get(program), values.model)
         print(f"{program}: {'verified' if verdict.verified else verdict.reason}", flush=True)
-        refuted += [] if verdict.verified else [program]
+        refuted += [] if verdict.verified else [f"{program}: {verdict.reason}"]
     if refuted:
-        raise errors.UserError(
-            f"{len(refuted)} of {len(programs)} programs were not verified, the first is {refuted[0]}.")
+        raise errors.UserError(f"{len(refuted)} programs were not verified, the first is {refuted[0]}")
+
+
+def _verdict(program: pathlib.Path, row, model: str | None):
+    """Returns the verdict on a program and, where there is one, its row."""
+    from sah_jax.studies import sidecar, verification
+
+    try:
+        record = sidecar.read(program)
+        source = model or (record["base"]["source"] if record else "")
+    except errors.UserError as error:
+        return verification.Verdict(False, str(error))
+    verdict = verification.verify(source, program)
+    said = verification.row_difference(row, record) if row and verdict.verified else ""
+    return verification.Verdict(False, said) if said else verdict
 
 
 def rebuild(arguments: list[str]) -> None:
@@ -212,14 +234,21 @@ def rebuild(arguments: list[str]) -> None:
     values = flags.FlagValues()
     _define_model(values, "Base model.")
     flags.DEFINE_string("task", None, "Task to score.", flag_values=values)
-    flags.DEFINE_integer("num_test", 256, "Test items to score.", flag_values=values)
+    flags.DEFINE_multi_string(
+        "score", ["test:64"], "Split and number of items to score; may be repeated.", flag_values=values)
     (program,) = _parse("rebuild", values, arguments, ["PROGRAM"])
     if values.model is None or values.task is None:
         raise errors.UserError("--model and --task are both needed; see sah rebuild --help.")
     from sah_jax.studies import rebuild as rebuild_lib
 
+    splits = {}
+    for given in values.score:
+        split, _, num = given.partition(":")
+        if not num.isdigit():
+            raise errors.UserError(f"--score is {given!r}, expected SPLIT:NUMBER, such as test:64.")
+        splits[split] = int(num)
     print(json.dumps(rebuild_lib.rebuild(
-        values.model, pathlib.Path(program), values.dtype, values.task, values.num_test)))
+        values.model, pathlib.Path(program), values.dtype, values.task, splits)))
 
 
 def inspect(arguments: list[str]) -> None:
@@ -256,6 +285,7 @@ def run(arguments: list[str]) -> None:
     from sah_jax.tasks import registry
 
     stop = values.stop or (registry.get_task(record["scores"]["task"]).stop if record else ())
+    sys.stdin.reconfigure(errors="replace")
     lines = (line.rstrip("\n").replace("\\n", "\n") for line in sys.stdin)
     for answer in generate.stream(
             base, decoded.adapted.variables(base), (line for line in lines if line),

@@ -1,5 +1,6 @@
 """The command line: what a user gets wrong is one sentence and exit code 2."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -85,13 +86,8 @@ def test_run_answers_prompts_from_standard_input(program):
     assert len(done.stdout.splitlines()) >= 2
 
 
-def test_run_works_without_a_sidecar(program):
-    sidecar.path_for(program).unlink()
-    assert _sah("run", program, "--model=nano", "--max_new_tokens=2", input="Tom\n").returncode == 0
-
-
 def test_rebuild_prints_one_json_object(program):
-    done = _sah("rebuild", program, "--model=nano", "--task=nano_math", "--num_test=2")
+    done = _sah("rebuild", program, "--model=nano", "--task=nano_math", "--score=test:2")
     assert json.loads(done.stdout)["bits"] == 8 * program.stat().st_size
 
 
@@ -150,12 +146,38 @@ def test_another_tokenizer_is_another_base_model(program, tmp_path, capsys):
     assert "give the model it was made for" in _refused(capsys, "run", program, f"--model={folder}")
 
 
-def test_programs_are_data(program, nano):
-    # Whatever a file holds is decoded as integers: nothing that could run code is imported.
+def test_a_row_that_claims_another_score_is_refuted(study, tmp_path, capsys):
+    workdir = tmp_path / "work"
+    shutil.copytree(study, workdir)
+    (row,) = rows.read_rows(workdir / "results.jsonl")
+    rows.write_rows(workdir / "results.jsonl", [
+        dataclasses.replace(row, performance=1.0, selection_performance=1.0)])
+    for command in ("report", "verify"):
+        assert "performance is 1.0 in the row" in _refused(capsys, command, workdir)
+
+
+def test_a_lost_program_is_made_again(study, tmp_path):
+    workdir = tmp_path / "work"
+    shutil.copytree(study, workdir)
+    (row,) = rows.read_rows(workdir / "results.jsonl")
+    (workdir / row.program).unlink()
+    done = _sah("study", f"--config={study.parent / 'config.py'}", f"--workdir={workdir}")
+    assert done.returncode == 0, done.stderr
+    assert (workdir / row.program).read_bytes() == (study / row.program).read_bytes()
+
+
+def test_odd_bytes_on_standard_input_are_no_traceback(program):
     done = subprocess.run(
-        [sys.executable, "-c",
-         "import sys; from sah_jax.programs import codec; from sah_jax.models import base\n"
-         f"codec.read(open({str(program)!r}, 'rb').read(), base.load_base('nano'))\n"
-         "print('marshal' in sys.modules and 'pickle' in vars(codec))"],
-        capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "False"
+        [sys.executable, "-m", "sah_jax", "run", program, "--model=nano", "--max_new_tokens=2"],
+        input=b"\xff\xfe\n", capture_output=True, check=False, cwd=ROOT)
+    assert done.returncode == 0 and b"Traceback" not in done.stderr
+
+
+def test_no_sidecar_is_said(program):
+    sidecar.path_for(program).unlink()
+    done = _sah("run", program, "--model=nano", "--max_new_tokens=2", input="Tom\n")
+    assert done.returncode == 0 and "has no sidecar" in done.stderr
+
+
+def test_what_is_no_file_is_refused(capsys):
+    assert "is not a file of at most" in _refused(capsys, "inspect", "/dev/zero", "--model=nano")

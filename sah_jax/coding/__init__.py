@@ -7,3 +7,6 @@ logits of a language model - is what the modules of this package differ by; `ari
 turns intervals into bytes and back, in integers only, and `file` keeps the ledger of which
 field every bit belongs to.
 """
+
+MAX_FILE_BYTES = 1 << 30
+"""A larger file is no program; it is refused before it is read."""

@@ -5,8 +5,8 @@ stays off). Coding the interval [start, start + freq) of a total 2**30 with
 unit = range >> 30 maps
   low   -> low + start * unit
   range -> freq * unit, or what is left of the range for the interval that ends the total
-and while range is below 2**56 the top byte of low moves to the stream. A symbol is so coded
-to within 2**-26 of its ideal length.
+and while range is below 2**56 the top byte of low moves to the stream. Rounding the unit
+costs a symbol at most 1.45 * 2**-26 bits.
 
 The bytes after a file's end count as zeros, so it ends as soon as that names a point of the
 last interval: with the bytes already moved if they do, else with one more. So a file costs
@@ -204,10 +204,19 @@ def advance(state: State, start: jax.Array, freq: jax.Array, window: jax.Array) 
     return State(offset, width, taken)
 
 
-def ends_here(state: State, taken: int, size: int) -> bool:
-    """Whether a stream of `size` bytes, `taken` of which were taken, may end at `state`."""
+def ends_here(state: State, taken: int, data: np.ndarray) -> bool:
+    """Whether a stream (uint8 [n]), `taken` bytes of which were taken, is what `encode` ends at `state`.
+
+    (Of other programs' files some are accepted too: without redundancy in it, a stream that
+    was cut or altered can be another program's.)
+    """
     moved = taken - HEAD_BYTES
-    return size == max(moved, 1) or (size == moved + 1 and int(state.offset.high) < _LEAST_HIGH)
+    if len(data) == moved:
+        return moved > 0
+    offset, width = ((int(x.high) << 32) | int(x.low) for x in (state.offset, state.range))
+    low = (int(data[-1]) << 56) - offset
+    needed = moved == 0 or -low % (1 << 64) >= width
+    return len(data) == moved + 1 and needed and offset < 1 << 56
 
 
 @jax.jit

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from sah_jax import errors
+from sah_jax import coding, errors
 from sah_jax.coding import arithmetic
 from sah_jax.coding import ledger as ledger_lib
 
-MAX_FILE_BYTES = 1 << 30
+TABLE_SIZE = 256
+"""The most symbols of a table; all are padded to it, so that one kernel serves them."""
 
-_TABLE_SIZE = 256  # symbols a table is padded to, so that one kernel serves all
 _CHUNK = 4096  # symbols decoded by one call
 
 
@@ -82,9 +82,9 @@ class ProgramReader(_Fields):
 
     def __init__(self, data: bytes, name: str = "program"):
         super().__init__()
-        if not 0 < len(data) <= MAX_FILE_BYTES:
+        if not 0 < len(data) <= coding.MAX_FILE_BYTES:
             raise errors.UserError(
-                f"{name}: has {len(data)} bytes, expected 1 to {MAX_FILE_BYTES}; "
+                f"{name}: has {len(data)} bytes, expected 1 to {coding.MAX_FILE_BYTES}; "
                 "give a program file written by sah_jax.")
         self._name = name
         self._data = np.frombuffer(data, np.uint8)
@@ -96,6 +96,11 @@ class ProgramReader(_Fields):
         size = symbols * arithmetic.MAX_SYMBOL_BYTES
         part = self._data[self._cursor : self._cursor + size]
         return np.pad(part, (0, size - len(part)))
+
+    @property
+    def size(self) -> int:
+        """The number of bytes in the file: what a claim of its contents is held against."""
+        return len(self._data)
 
     @property
     def state(self) -> arithmetic.State:
@@ -117,7 +122,7 @@ class ProgramReader(_Fields):
 
     def take_table(self, table: np.ndarray, count: int) -> np.ndarray:
         """Decodes `count` symbols, int32, that share one cumulative table of at most 256 symbols."""
-        padded = np.full(_TABLE_SIZE + 1, arithmetic.TOTAL, np.uint32)
+        padded = np.full(TABLE_SIZE + 1, arithmetic.TOTAL, np.uint32)
         padded[: len(table)] = table
         parts = []
         for first in range(0, count, _CHUNK):
@@ -138,6 +143,6 @@ class ProgramReader(_Fields):
 
     def finish(self) -> None:
         """Checks that the stream ends here, as every stream does that was decoded as it was coded."""
-        if not arithmetic.ends_here(self._state, self._cursor, len(self._data)):
+        if not arithmetic.ends_here(self._state, self._cursor, self._data):
             raise self.invalid(
                 f"its {len(self._data)} bytes are not where the program they begin would end")

@@ -20,7 +20,13 @@ _TENTHS = 16
 
 
 def write_choice(writer: file.ProgramWriter, options: Sequence[Any], value: Any) -> None:
-    """Codes which of at most 256 equally likely options `value` is."""
+    """Codes which of at most 256 equally likely options `value` is.
+
+    Raises:
+      ValueError: `value` is not an option, or there are too many options.
+    """
+    if len(options) > file.TABLE_SIZE:
+        raise ValueError(f"{len(options)} options are more than the {file.TABLE_SIZE} of a table")
     writer.put_table(file.uniform_table(len(options)), [list(options).index(value)])
 
 

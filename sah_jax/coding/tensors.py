@@ -47,10 +47,11 @@ def write_array(writer: file.ProgramWriter, values: np.ndarray, bits: int) -> No
 
     The shape is not coded; the reader knows it.
     """
-    top = levels(bits)
-    symbols = np.asarray(values, np.int64).reshape(-1) + top
-    if not 2 <= bits <= 8 or np.any((symbols < 0) | (symbols > 2 * top)):
-        raise ValueError(f"values of a {bits}-bit array must lie in -{top} .. {top}")
+    top, values = levels(bits), np.asarray(values)
+    whole = np.issubdtype(values.dtype, np.integer)
+    if not 2 <= bits <= 8 or not whole or np.any(np.abs(values.astype(np.int64)) > top):
+        raise ValueError(f"values of a {bits}-bit array must be integers in -{top} .. {top}")
+    symbols = values.astype(np.int64).reshape(-1) + top
     counts = np.bincount(symbols, minlength=2 * top + 1)
     cost = lambda choice: float(np.sum(counts * -np.log2(np.diff(_table(bits, *choice)))))
     fitted = min(itertools.product(["geometric"], range(_GRID), range(_GRID)), key=cost)

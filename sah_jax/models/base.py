@@ -69,6 +69,22 @@ class BaseModel:
         return self.tokenizer.decode(list(tokens))
 
 
+def find(folder: str | pathlib.Path) -> pathlib.Path:
+    """Returns the full path of a model folder, given its path or a shipped model's name.
+
+    Raises:
+      UserError: there is no such folder.
+    """
+    path = pathlib.Path(folder)
+    if not path.exists() and (SHIPPED / folder).is_dir():
+        path = SHIPPED / folder
+    if not path.is_dir():
+        raise errors.UserError(
+            f"{path}: is not a folder; expected a Hugging Face model folder or one of the shipped "
+            f"models {', '.join(sorted(p.name for p in SHIPPED.iterdir() if p.is_dir()))}.")
+    return path.resolve()
+
+
 def load_base(folder: str | pathlib.Path, dtype: str = "float32") -> BaseModel:
     """Reads a Hugging Face model folder, or a shipped model by its name (such as "nano").
 
@@ -77,19 +93,12 @@ def load_base(folder: str | pathlib.Path, dtype: str = "float32") -> BaseModel:
     """
     if dtype not in DTYPES:
         raise errors.UserError(f"dtype is {dtype!r}, expected one of {', '.join(DTYPES)}; change it.")
-    path = pathlib.Path(folder)
-    if not path.exists() and (SHIPPED / folder).is_dir():
-        path = SHIPPED / folder
-    if not path.is_dir():
-        raise errors.UserError(
-            f"{path}: is not a folder; expected a Hugging Face model folder or one of the shipped "
-            f"models {', '.join(sorted(p.name for p in SHIPPED.iterdir() if p.is_dir()))}.")
+    path = find(folder)
     spec = config_lib.read_config(path)
     tokenizer = _read_tokenizer(path / "tokenizer.json", spec)
     decoder = decoder_lib.Decoder(spec, jnp.dtype(dtype))
     stored = hf.load_params(path, spec, decoder_lib.abstract_params(decoder))
     params = jax.tree.map(lambda leaf: leaf.astype(dtype), stored)
-    path = path.resolve()
     source = path.name if path.parent == SHIPPED.resolve() else str(path)
     return BaseModel(
         path.name, source, spec, decoder, tokenizer, params, _digest(spec, stored, tokenizer))

@@ -25,6 +25,7 @@ from sah_jax.training import step as step_lib
 _RANKS = (1, 2, 4, 8, 16, 32, 64)
 _BITS = range(2, 9)
 _SEEDS = 1 << 8
+_MAX_ALPHA = (1 << 16) - 1
 
 # A step is 2**(exponent / 4) with -64 <= exponent < 64.
 _STEPS_PER_OCTAVE = 4
@@ -120,7 +121,7 @@ class Lora:
         with reader.field("lora settings"):
             rank = integers.read_choice(reader, _RANKS)
             bits = integers.read_choice(reader, _BITS)
-            alpha = integers.read_count(reader, "as alpha", 1 << 16)
+            alpha = integers.read_count(reader, "as alpha", _MAX_ALPHA)
             seed = integers.read_bits(reader, 8)
         symbols, exponents = {}, {}
         for name, pair in lowrank.shapes(base.decoder, rank).items():
@@ -142,6 +143,9 @@ def _check(setting: LoraSetting, seed: int) -> None:
             raise errors.UserError(
                 f"lora's setting {name} is {getattr(setting, name)}, expected more than 0; "
                 "correct the config.")
+    if setting.alpha > _MAX_ALPHA:
+        raise errors.UserError(
+            f"lora's setting alpha is {setting.alpha}, expected at most {_MAX_ALPHA}; correct the config.")
 
 
 def _adapt(theta: LoraTheta, base) -> family_lib.Adapted:

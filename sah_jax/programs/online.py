@@ -27,7 +27,11 @@ _BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 _EPOCHS = range(1, 9)
 _RANKS = (1, 2, 4, 8, 16, 32)
 _MAX_CUE = 16
-_MAX_EXAMPLES = 1 << 20
+_MAX_ALPHA = (1 << 16) - 1
+
+# An example costs at least a byte, or it is not worth coding. This is what keeps a few bytes
+# from making a reader work for hours.
+_LEAST_EXAMPLE_BYTES = 1
 
 # Where an answer begins in a coded sequence: after the first place where the cue stands (the
 # tokens that end every prompt, coded once), or at a position coded with each example.
@@ -99,6 +103,10 @@ class Online:
                     integers.write_count(writer, len(example.prompt))
             learner.train(batch)
             report(f"{first + len(batch)}/{plan.num_examples} examples coded and trained on")
+        if writer.ledger.ideal_bits < 8 * _LEAST_EXAMPLE_BYTES * plan.num_examples:
+            raise errors.UserError(
+                f"online's {plan.num_examples} examples cost {writer.ledger.ideal_bits:.0f} bits, expected "
+                f"at least {8 * _LEAST_EXAMPLE_BYTES} each; code fewer examples or longer ones.")
         return learner.finish(theta.examples, report)
 
     def read(self, reader, base, report) -> family_lib.Adapted:
@@ -168,7 +176,8 @@ def _make_step(decoder: decoder_lib.Decoder, learning_rate: float, scale: float)
 
 def _check(setting: OnlineSetting, seed: int) -> None:
     allowed = {"batch_size": _BATCH_SIZES, "epochs": _EPOCHS, "rank": _RANKS,
-               "num_examples": range(1, _MAX_EXAMPLES + 1), "alpha": range(1, 1 << 16)}
+               "num_examples": range(1, 1 << 32), "max_tokens": range(1, 1 << 16),
+               "alpha": range(1, _MAX_ALPHA + 1)}
     for name, values in allowed.items():
         if getattr(setting, name) not in values:
             raise errors.UserError(
@@ -225,11 +234,12 @@ def _write_plan(writer: file.ProgramWriter, plan: _Plan, base: base_lib.BaseMode
 def _read_plan(reader: file.ProgramReader, base: base_lib.BaseModel) -> _Plan:
     with reader.field("online settings"):
         plan = dict(
-            num_examples=integers.read_count(reader, "examples", _MAX_EXAMPLES),
+            num_examples=integers.read_count(
+                reader, "examples", reader.size // _LEAST_EXAMPLE_BYTES),
             learning_rate=integers.read_decimal(reader),
             epochs=integers.read_choice(reader, _EPOCHS),
             rank=integers.read_choice(reader, _RANKS),
-            alpha=integers.read_count(reader, "as alpha", 1 << 16),
+            alpha=integers.read_count(reader, "as alpha", _MAX_ALPHA),
             batch_size=integers.read_choice(reader, _BATCH_SIZES),
             max_tokens=integers.read_count(reader, "tokens an example", base.spec.max_positions),
             seed=integers.read_bits(reader, 8))

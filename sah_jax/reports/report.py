@@ -17,6 +17,7 @@ from typing import Any
 from sah_jax import errors
 from sah_jax.reports import figures, html, tables
 from sah_jax.studies import rows as rows_lib
+from sah_jax.studies import sidecar, verification
 
 RESULTS_NAME = "results.jsonl"
 REPORT_FOLDER = "report"
@@ -116,6 +117,10 @@ def load_program(workdir: pathlib.Path, row: rows_lib.Row) -> html.Program:
         raise errors.UserError(
             f"{sidecar_path}: got a ledger of {spent} bits, expected the {row.bits} bits of the "
             f"program file {path.name}; restore the sidecar or run the point again.")
+    if said := verification.row_difference(row, sidecar.read(path)):
+        raise errors.UserError(
+            f"{workdir / RESULTS_NAME}: the row of point {row.point!r} is not what its sidecar says: "
+            f"{said}; restore the row or run the point again.")
     return html.Program(row, ledger, profile, notes)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sah_jax import errors
+from sah_jax.models import base as base_lib
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import registry
 from sah_jax.studies import rows as rows_lib
@@ -48,9 +49,16 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
         raise errors.UserError(
             f"config key {wrong[0]!r} is {'unknown' if wrong[0] in given else 'missing'}; "
             f"a study has the keys {', '.join(names)}.")
-    for key in ("models", "tasks", "seeds"):
-        if not isinstance(given[key], (list, tuple)) or not given[key]:
-            raise errors.UserError(f"config key {key!r} is {given[key]!r}, expected a tuple of at least one.")
+    for key, kind in (("models", str), ("tasks", str), ("seeds", int)):
+        values = given[key]
+        if not isinstance(values, (list, tuple)) or not values or any(type(v) is not kind for v in values):
+            raise errors.UserError(
+                f"config key {key!r} is {values!r}, expected a tuple of at least one {kind.__name__}.")
+    if given["dtype"] not in base_lib.DTYPES:
+        raise errors.UserError(
+            f"config key 'dtype' is {given['dtype']!r}, expected one of {', '.join(base_lib.DTYPES)}.")
+    for model in given["models"]:
+        base_lib.find(model)
     for key in ("num_selection", "num_test"):
         if not isinstance(given[key], int) or given[key] < 2:
             raise errors.UserError(
@@ -59,8 +67,13 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
         raise errors.UserError(
             f"config key 'selection' is {given['selection']!r}, expected one of "
             f"{', '.join(rows_lib.SELECTION_SPLITS)}.")
-    families = {name: tuple(dict(setting) for setting in settings)
-                for name, settings in dict(given["families"]).items()}
+    try:
+        families = {name: tuple(dict(setting) for setting in settings)
+                    for name, settings in dict(given["families"]).items()}
+    except (TypeError, ValueError) as error:
+        raise errors.UserError(
+            f"config key 'families' is {given['families']!r}, expected a tuple of settings for each family."
+        ) from error
     for name, settings in families.items():
         for setting in settings:
             family_lib.parse_setting(registry.get_family(name), setting)

@@ -74,5 +74,6 @@ def _record(config, base, point, program, profile, selection, test) -> dict[str,
             "task": point.task, "num_test": config.num_test, "performance": test.value,
             "performance_stderr": test.stderr, "selection_split": config.selection,
             "num_selection": config.num_selection, "selection_performance": selection.value,
+            "selection_stderr": selection.stderr,
         },
     }

@@ -1,10 +1,11 @@
-"""What a verifying process does: base model and program file in, digest and score out.
+"""What a verifying process does: base model and program file in, digest and scores out.
 
-It is told where the base model and the file are and which task to score; it sees no sidecar
-and no row.
+It is told where the base model and the file are and what to score; it sees no sidecar and
+no row.
 """
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from sah_jax.models import base as base_lib
@@ -14,25 +15,38 @@ from sah_jax.tasks import evaluate
 from sah_jax.tasks import registry as task_registry
 
 
-def rebuild(model: str, program: pathlib.Path, dtype: str, task: str, num_test: int) -> dict[str, Any]:
-    """Decodes a program and scores the adapted model on the test split.
+def rebuild(
+    model: str, program: pathlib.Path, dtype: str, task: str, splits: Mapping[str, int]
+) -> dict[str, Any]:
+    """Decodes a program and scores the adapted model.
+
+    Args:
+      model: the base model's folder, or the name of a shipped one.
+      program: the program file.
+      dtype: what the model is computed in.
+      task: the task's name.
+      splits: how many items of which splits to score.
 
     Returns:
-      A JSON object: `base_digest`, `adapted_digest`, `performance`, `bits`, and the ledger's
-      integer bits by field.
+      A JSON object: `base_digest`, `adapted_digest`, `bits`, `ideal_bits`, the ledger's integer
+      bits by field, and for each split its [value, standard error].
 
     Raises:
       UserError: the model or the file cannot be used.
     """
     base = base_lib.load_base(model, dtype)
     decoded = codec.read(sidecar.read_program(program), base, str(program))
-    score = evaluate.evaluate(
-        base, decoded.adapted.variables(base), task_registry.get_task(task), "test", num_test,
-        decoded.adapted.context)
+    variables, context = decoded.adapted.variables(base), decoded.adapted.context
+    scores = {}
+    for split, num in splits.items():
+        score = evaluate.evaluate(
+            base, variables, task_registry.get_task(task), split, num, context)
+        scores[split] = [score.value, score.stderr]
     return {
         "base_digest": base.digest,
         "adapted_digest": decoded.adapted.digest(),
-        "performance": score.value,
         "bits": decoded.bits,
+        "ideal_bits": decoded.ideal_bits,
         "ledger": [[entry.field, entry.bits] for entry in decoded.ledger],
+        "scores": scores,
     }

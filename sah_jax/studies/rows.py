@@ -34,7 +34,8 @@ class Row:
       point: names the point; no two rows of a study share it.
       program: the program file, relative to the study's folder.
       program_sha256: the digest of that file.
-      ideal_bits: what an ideal coder would have spent on the same content.
+      ideal_bits: -log2 of the probabilities before they became integers; the floor that integers
+        put under improbable tokens can make a file a little shorter.
       script_bits: the length of the script that runs programs of this family.
       verified: whether a fresh process rebuilt the adapted model from the file alone and
         scored it again to the same score.

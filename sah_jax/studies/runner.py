@@ -1,7 +1,7 @@
 """Running a study: every point once, verified while the next one is made, resumable anywhere.
 
-A point is finished when its row is in results.jsonl. Whatever a killed run left of an
-unfinished point is made again; finished points are not touched.
+A point is finished when results.jsonl has a verified row of it and its program file is
+there. Whatever else an earlier run left is made again; finished points are not touched.
 """
 
 import concurrent.futures
@@ -13,7 +13,7 @@ import rich.progress
 
 from sah_jax import errors
 from sah_jax.models import base as base_lib
-from sah_jax.studies import grid, point, verification
+from sah_jax.studies import grid, point, sidecar, verification
 from sah_jax.studies import rows as rows_lib
 
 RESULTS_NAME = "results.jsonl"
@@ -41,6 +41,7 @@ def run(config: grid.StudyConfig, workdir: pathlib.Path, console: rich.console.C
         raise errors.UserError(
             f"{workdir}: cannot be made ({error.strerror}); choose another workdir.") from error
     known = rows_lib.read_rows(results) if results.is_file() else []
+    known = [row for row in known if _is_finished(row, workdir)]
     total = len(config.models) * sum(1 for _ in grid.points(config))
     columns = (
         rich.progress.TextColumn("{task.description}"), rich.progress.BarColumn(bar_width=20),
@@ -62,6 +63,12 @@ def run(config: grid.StudyConfig, workdir: pathlib.Path, console: rich.console.C
         raise errors.UserError(
             f"{len(study.failures)} of {total} points failed, the first: {study.failures[0]}")
     return study.rows
+
+
+def _is_finished(row: rows_lib.Row, workdir: pathlib.Path) -> bool:
+    program = workdir / row.program
+    return row.verified and program.is_file() and (
+        sidecar.file_digest(sidecar.read_program(program)) == row.program_sha256)
 
 
 @dataclasses.dataclass
@@ -94,6 +101,8 @@ class _Study:
                 continue
 
             def show(line: str, label: str = label) -> None:
+                # A good moment to write down verdicts that have come in.
+                self._settle_done()
                 self.progress.update(self.bar, description=f"{label}: {line}"[:70])
 
             show("fitting")
@@ -104,8 +113,11 @@ class _Study:
                 continue
             future = self.verifier.submit(verification.verify, model, self.workdir / row.program)
             self.pending.append((row, future, label))
-            while self.pending and self.pending[0][1].done():
-                self.settle()
+            self._settle_done()
+
+    def _settle_done(self) -> None:
+        while self.pending and self.pending[0][1].done():
+            self.settle()
 
     def settle(self) -> None:
         """Waits for the oldest verdict, adds its row to results.jsonl and prints it."""
@@ -119,7 +131,7 @@ class _Study:
         self.progress.console.print(
             f"{label}: {row.bits:,} bits, {row.dataset_name} {row.performance:.3f} ± "
             f"{row.performance_stderr:.3f}, {'verified' if row.verified else 'NOT VERIFIED'}",
-            highlight=False)
+            highlight=False, soft_wrap=True)
         self.progress.advance(self.bar)
         if not row.verified:
             self._fail(f"{label} was not verified: {verdict.reason}")
@@ -127,4 +139,4 @@ class _Study:
     def _fail(self, sentence: str) -> None:
         """Keeps a point's failure for the end; the other points go on."""
         self.failures.append(sentence)
-        self.progress.console.print(f"failed: {sentence}", highlight=False, markup=False)
+        self.progress.console.print(f"failed: {sentence}", highlight=False, markup=False, soft_wrap=True)

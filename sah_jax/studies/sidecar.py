@@ -11,14 +11,22 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from sah_jax import errors
+from sah_jax import coding, errors
 
 PROGRAM_NAME = "program.sah"
 
-_KEYS = {
+_SHAPE = {
     "family": str, "bits": int, "ideal_bits": float, "program_sha256": str, "ledger": list,
-    "adapted_digest": str, "base": dict, "profile": dict, "setting": dict, "seed": int, "scores": dict,
+    "adapted_digest": str, "setting": dict, "seed": int,
+    "base": {"name": str, "source": str, "digest": str, "dtype": str},
+    "profile": {"NPROC": str, "XLA_FLAGS": str},
+    "scores": {
+        "task": str, "num_test": int, "performance": float, "performance_stderr": float,
+        "selection_split": str, "num_selection": int, "selection_performance": float,
+        "selection_stderr": float,
+    },
 }
+_ENTRY_SHAPE = {"field": str, "bits": int, "ideal_bits": float}
 
 
 def path_for(program: pathlib.Path) -> pathlib.Path:
@@ -35,9 +43,12 @@ def read_program(path: pathlib.Path) -> bytes:
     """Reads a program file.
 
     Raises:
-      UserError: it cannot be read.
+      UserError: it cannot be read, or is no file of a program's size.
     """
     try:
+        if path.exists() and not (path.is_file() and path.stat().st_size <= coding.MAX_FILE_BYTES):
+            raise errors.UserError(
+                f"{path}: is not a file of at most {coding.MAX_FILE_BYTES} bytes; give a program file.")
         return path.read_bytes()
     except OSError as error:
         raise errors.UserError(
@@ -56,9 +67,9 @@ def read(program: pathlib.Path) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        for key, kind in _KEYS.items():
-            if not isinstance(record[key], kind):
-                raise ValueError(f"{key} is {record[key]!r}")
+        _check_shape(record, _SHAPE)
+        for entry in record["ledger"]:
+            _check_shape(entry, _ENTRY_SHAPE)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise errors.UserError(
             f"{path}: is not a sidecar ({error!r}); remove it or run the point again.") from error
@@ -67,6 +78,15 @@ def read(program: pathlib.Path) -> dict[str, Any] | None:
             f"{program}: has the digest {got[:12]}, its sidecar expects {record['program_sha256'][:12]}: "
             "the file was truncated or altered; copy it again or run the point again.")
     return record
+
+
+def _check_shape(record: Any, shape: Mapping[str, Any]) -> None:
+    """Raises KeyError, TypeError or ValueError unless a record has the keys and types of a shape."""
+    for key, kind in shape.items():
+        if isinstance(kind, dict):
+            _check_shape(record[key], kind)
+        elif not isinstance(record[key], kind):
+            raise ValueError(f"{key} is {record[key]!r}")
 
 
 def write_folder(folder: pathlib.Path, data: bytes, record: Mapping[str, Any]) -> None:
@@ -101,6 +121,6 @@ def write_synced(path: pathlib.Path, data: bytes) -> None:
 def remove(folder: pathlib.Path) -> None:
     """Removes the folder of a point, as `write_folder` makes them."""
     if folder.is_dir():
-        for file in folder.iterdir():
-            file.unlink()
+        for path in folder.iterdir():
+            path.unlink()
         folder.rmdir()

@@ -6,11 +6,12 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 from sah_jax import errors, numerics
-from sah_jax.studies import sidecar
+from sah_jax.studies import rows, sidecar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,43 +25,80 @@ class Verdict:
 def verify(model: str, program: pathlib.Path, extra_environment: Mapping[str, str] | None = None) -> Verdict:
     """Verifies one program in a fresh process, under its numerics profile.
 
+    The process works on a copy of the file in an empty folder, so that it has the base model
+    and the file and nothing else.
+
     Args:
       model: the base model's folder, or the name of a shipped one.
       program: the program file; its sidecar says what to expect.
       extra_environment: set in the process besides the profile's variables.
 
-    Raises:
-      UserError: there is no sidecar, or it does not fit the file.
+    Returns:
+      The verdict; a program without a sidecar that fits it is not verified.
     """
-    record = sidecar.read(program)
+    try:
+        record = sidecar.read(program)
+        data = sidecar.read_program(program)
+    except errors.UserError as error:
+        return Verdict(False, str(error))
     if record is None:
-        raise errors.UserError(
-            f"{program}: has no sidecar {sidecar.path_for(program).name} to compare with; "
-            "copy it to beside the program.")
-    scores, base = record["scores"], record["base"]
-    command = [
-        sys.executable, "-m", "sah_jax", "rebuild", str(program), f"--model={model}",
-        f"--dtype={base['dtype']}", f"--task={scores['task']}", f"--num_test={scores['num_test']}"]
+        return Verdict(False, f"{program} has no sidecar {sidecar.path_for(program).name} to compare with")
+    scores = record["scores"]
+    splits = {scores["selection_split"]: scores["num_selection"], "test": scores["num_test"]}
     environment = {
         **os.environ, **numerics.environment_for(record["profile"]), **(extra_environment or {})}
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    if done.returncode:
+    with tempfile.TemporaryDirectory(prefix="sah-verify-") as folder:
+        copy = pathlib.Path(folder) / program.name
+        copy.write_bytes(data)
+        command = [
+            sys.executable, "-m", "sah_jax", "rebuild", str(copy), f"--model={model}",
+            f"--dtype={record['base']['dtype']}", f"--task={scores['task']}",
+            *(f"--score={split}:{num}" for split, num in splits.items())]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+            check=False)
+    if done.returncode or not done.stdout:
         said = done.stderr.strip().splitlines()
         return Verdict(False, said[-1] if said else f"the process ended with code {done.returncode}")
     return _compare(json.loads(done.stdout.splitlines()[-1]), record)
 
 
 def _compare(got: Mapping[str, Any], record: Mapping[str, Any]) -> Verdict:
+    scores = record["scores"]
+    wanted_scores = {
+        scores["selection_split"]: [scores["selection_performance"], scores["selection_stderr"]],
+        "test": [scores["performance"], scores["performance_stderr"]],
+    }
     expected = {
         "base_digest": record["base"]["digest"],
         "bits": record["bits"],
+        "ideal_bits": record["ideal_bits"],
         "ledger": [[entry["field"], entry["bits"]] for entry in record["ledger"]],
         "adapted_digest": record["adapted_digest"],
-        "performance": record["scores"]["performance"],
+        "scores": wanted_scores,
     }
     for key, value in expected.items():
         if got[key] != value:
             return Verdict(
                 False, f"{key} was {value} when the file was written and is {got[key]} when it is read")
     return Verdict(True)
+
+
+def row_difference(row: rows.Row, record: Mapping[str, Any]) -> str:
+    """Says where a row is not what its program's sidecar says; '' if it is nowhere."""
+    scores = record["scores"]
+    pairs = {
+        "bits": record["bits"], "ideal_bits": record["ideal_bits"], "seed": record["seed"],
+        "program_sha256": record["program_sha256"], "adapted_digest": record["adapted_digest"],
+        "base_digest": record["base"]["digest"], "strategy_hparams": record["setting"],
+        "performance": scores["performance"], "performance_stderr": scores["performance_stderr"],
+        "num_scored": scores["num_test"], "selection_split": scores["selection_split"],
+        "selection_performance": scores["selection_performance"],
+        "selection_stderr": scores["selection_stderr"],
+        "selection_num_scored": scores["num_selection"],
+        "numerics_digest": numerics.digest(record["profile"]),
+    }
+    for key, value in pairs.items():
+        if getattr(row, key) != value:
+            return f"{key} is {getattr(row, key)} in the row and {value} in the sidecar"
+    return ""

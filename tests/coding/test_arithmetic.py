@@ -102,7 +102,7 @@ def _decode(data, table, count):
     state = jax.device_get(arithmetic.begin(stream[:8]))._replace(taken=np.int32(0))
     state, symbols = jax.device_get(arithmetic.decode_table(
         state, padded, np.int32(count), stream[8:][: TABLE_SYMBOLS * 4]))
-    return symbols[:count], arithmetic.ends_here(state, 8 + int(state.taken), len(data))
+    return symbols[:count], arithmetic.ends_here(state, 8 + int(state.taken), np.frombuffer(data, np.uint8))
 
 
 def _symbols(table, chosen):
@@ -116,7 +116,7 @@ def test_a_decoder_meets_every_interval_that_was_encoded(symbols):
     slots, state = _follow(data, symbols)
     for slot, (start, freq) in zip(slots, symbols, strict=True):
         assert start <= slot < start + freq
-    assert arithmetic.ends_here(state, int(state.taken), len(data))
+    assert arithmetic.ends_here(state, int(state.taken), np.frombuffer(data, np.uint8))
     # And it stands where the encoder stood.
     low, width, moved = _oracle_interval(symbols)
     point = int.from_bytes(data, "big") << 8 * (8 + moved - len(data))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from sah_jax import errors
+from sah_jax import coding, errors
 from sah_jax.coding import arithmetic, file, integers, ledger, tensors
 
 # The same cases every time, however busy the machine.
@@ -150,7 +150,7 @@ def test_a_reader_books_what_it_reads_under_its_own_fields():
     assert fields == ["header", "records", "bits", "text", ledger.TERMINATION]
 
 
-@pytest.mark.parametrize("size", [0, file.MAX_FILE_BYTES + 1])
+@pytest.mark.parametrize("size", [0, coding.MAX_FILE_BYTES + 1])
 def test_empty_and_oversized_files_are_refused(size):
     with pytest.raises(errors.UserError, match=f"toy.sah: has {size} bytes, expected 1 to"):
         file.ProgramReader(bytes(size), "toy.sah")

@@ -44,6 +44,16 @@ def test_a_shipped_model_loads_by_its_name(name, dtype):
     assert base.decode(base.encode(text)) == text
 
 
+def test_a_source_leads_back_to_the_same_model(tiny_folder, monkeypatch):
+    monkeypatch.chdir(tiny_folder.parent)
+    base = base_lib.load_base(tiny_folder.name)
+    monkeypatch.chdir("/")
+    assert base_lib.load_base(base.source).digest == base.digest
+    # A shipped model may lie elsewhere on another machine.
+    assert base_lib.load_base("nano").source == "nano"
+    assert base_lib.load_base(base_lib.SHIPPED / "nano").source == "nano"
+
+
 def test_a_folder_goes_before_a_shipped_name(tiny_folder, monkeypatch):
     tiny_folder.rename(tiny_folder.parent / "nano")
     monkeypatch.chdir(tiny_folder.parent)

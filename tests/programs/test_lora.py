@@ -1,5 +1,7 @@
 """The quantised adapter: what is trained is what is coded."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ from sah_jax import errors
 from sah_jax.coding import tensors
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec, lora, lowrank
+from sah_jax.training import examples as examples_lib
+from sah_jax.training import step as step_lib
 
 
 def _setting(**changes) -> lora.LoraSetting:
@@ -34,6 +38,20 @@ def test_step_and_weights_get_gradients():
     # Straight through inside the range, nothing beyond it; the clipped value moves with the step.
     np.testing.assert_allclose(by_x, [1.0, 2.0, 0.0])
     assert by_parameter != 0
+
+
+def test_the_file_gives_the_model_that_was_trained(nano, nano_math):
+    setting = _setting(num_examples=16, epochs=12, bits=4, rank=2)
+    told = []
+    theta = lora.Lora().fit(setting, nano, nano_math, 0, told.append)
+    adapted = codec.read(codec.write(lora.Lora(), theta, nano).data, nano).adapted
+    examples = examples_lib.first_fitting(nano, nano_math, 16, setting.max_tokens, 0)
+    batch = examples_lib.batch_of(nano, examples, 16, setting.max_tokens)
+    loss = float(step_lib.mean_loss(nano.decoder, adapted.variables(nano), batch))
+    before = float(step_lib.mean_loss(nano.decoder, {"params": nano.params}, batch))
+    trained = float(re.search(r"loss ([0-9.]+)", told[-1]).group(1))
+    # The last report is a mean over the last steps; the file's model is the one after them.
+    assert loss < 1.1 * trained < 0.5 * before
 
 
 def test_symbols_fit_their_bits_and_some_are_not_zero(nano, nano_math):

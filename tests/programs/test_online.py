@@ -62,7 +62,8 @@ def test_longest_examples_are_coded_without_an_end(nano, nano_math):
 
 
 @pytest.mark.parametrize("claim, message", [
-    (1 << 20, "end before the program does"), (1 << 60, "claims 1152921504606846976 examples")])
+    (200, "end before the program does"), (1 << 20, "claims 1048576 examples"),
+    (1 << 60, "claims 1152921504606846976 examples")])
 def test_claims_beyond_the_file_are_refused_early(claim, message, nano, nano_math):
     theta = _fit(nano, nano_math)
     # A header that claims more examples than follow it.
@@ -110,7 +111,7 @@ def test_real_text_decodes_in_a_fresh_process(nano, shared_data, tmp_path, child
     path.write_bytes(program.data)
     done = subprocess.run(
         [sys.executable, "-m", "sah_jax", "rebuild", path, "--model=nano", "--task=nano_math",
-         "--num_test=2"], env=child_environment, capture_output=True, text=True, check=False)
+         "--score=test:2"], env=child_environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     got = json.loads(done.stdout)
     assert got["adapted_digest"] == program.adapted.digest()

@@ -11,7 +11,7 @@ import sys
 import pytest
 import row_template
 
-from sah_jax import errors
+from sah_jax import errors, numerics
 from sah_jax.reports import figures, report, style
 from sah_jax.studies import rows as rows_lib
 
@@ -31,11 +31,22 @@ def _write_point(workdir, point, size, **changes):
     ledger = [{"field": "family", "bits": min(8, 8 * size), "ideal_bits": 3.0},
               {"field": f"tokens {HOSTILE}", "bits": 8 * size - min(8, 8 * size),
                "ideal_bits": 7.9 * size}]
-    (folder / "program.json").write_text(json.dumps(
-        {"ledger": ledger, "profile": {"backend": "cpu", "flags": HOSTILE}, "format": 1}))
-    return dataclasses.replace(
+    profile = {"backend": "cpu", "flags": HOSTILE, "NPROC": "1", "XLA_FLAGS": ""}
+    row = dataclasses.replace(
         TEMPLATE, point=point, bits=8 * size, program=f"points/{point}/program.sah",
-        program_sha256=hashlib.sha256(content).hexdigest(), **changes)
+        program_sha256=hashlib.sha256(content).hexdigest(),
+        numerics_digest=numerics.digest(profile), **changes)
+    (folder / "program.json").write_text(json.dumps({
+        "family": row.experiment_name, "bits": row.bits, "ideal_bits": row.ideal_bits,
+        "program_sha256": row.program_sha256, "ledger": ledger, "profile": profile, "format": 1,
+        "adapted_digest": row.adapted_digest, "setting": row.strategy_hparams, "seed": row.seed,
+        "base": {"name": "nano", "source": "nano", "digest": row.base_digest, "dtype": "float32"},
+        "scores": {
+            "task": row.dataset_name, "num_test": row.num_scored, "performance": row.performance,
+            "performance_stderr": row.performance_stderr, "selection_split": row.selection_split,
+            "num_selection": row.selection_num_scored, "selection_stderr": row.selection_stderr,
+            "selection_performance": row.selection_performance}}))
+    return row
 
 
 @pytest.fixture
@@ -165,8 +176,8 @@ def test_doubts_are_said_on_the_page(study, monkeypatch):
     monkeypatch.setattr(figures, "frontier_figure", lambda rows, stem, **_: [
         stem.with_suffix(suffix).write_bytes(b"") for suffix in (".png", ".pdf")])
     rows = rows_lib.read_rows(study / "results.jsonl")
-    rows[0] = dataclasses.replace(rows[0], base_digest="1", selection_split="test")
-    rows_lib.write_rows(study / "results.jsonl", rows)
+    other = _write_point(study, "other", 10, base_digest="1", selection_split="test")
+    rows_lib.write_rows(study / "results.jsonl", [*rows[1:], other])
     words = "".join(_Page(report.write_report(study).html.read_text()).data)
     assert "1 of 4 points were selected on the test split" in words
     assert "The rows of nano name 2 different base models" in words

@@ -43,6 +43,10 @@ def test_names_differ_where_anything_that_matters_does():
     ({"num_test": 1}, "integer of at least 2"),
     ({"selection": "train"}, "'selection' is 'train'"),
     ({"tasks": ("nano_chess",)}, "nano_chess"),
+    ({"seeds": ("x",)}, "'seeds' is"),
+    ({"dtype": "float8"}, "'dtype' is 'float8'"),
+    ({"models": ("nano", "no-model")}, "no-model: is not a folder"),
+    ({"families": ("urial",)}, "'families' is"),
     ({"families": {"magic": ({},)}}, "'magic' is not known"),
     ({"families": {"icl": ({"num_example": 1},)}}, "'num_example' is not one of"),
 ])

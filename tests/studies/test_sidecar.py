@@ -1,6 +1,7 @@
 """The sidecar: found, checked, and written whole or not at all."""
 
 import errno
+import json
 import pathlib
 
 import pytest
@@ -11,8 +12,13 @@ from sah_jax.studies import sidecar
 DATA = b"a program"
 RECORD = {
     "family": "baseline", "bits": 72, "ideal_bits": 70.5, "ledger": [], "adapted_digest": "ab",
-    "program_sha256": sidecar.file_digest(DATA), "base": {}, "profile": {}, "setting": {}, "seed": 0,
-    "scores": {},
+    "program_sha256": sidecar.file_digest(DATA), "setting": {}, "seed": 0,
+    "base": {"name": "nano", "source": "nano", "digest": "cd", "dtype": "float32"},
+    "profile": {"NPROC": "1", "XLA_FLAGS": ""},
+    "scores": {
+        "task": "nano_math", "num_test": 2, "performance": 0.5, "performance_stderr": 0.1,
+        "selection_split": "selection", "num_selection": 2, "selection_performance": 0.5,
+        "selection_stderr": 0.1},
 }
 
 
@@ -39,7 +45,9 @@ def test_truncated_and_altered_files_are_named(program, data):
         sidecar.read(program)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"family": 1}'])
+@pytest.mark.parametrize("text", [
+    "", "{", "[]", '{"family": 1}', json.dumps({**RECORD, "profile": {}}),
+    json.dumps({**RECORD, "scores": {}}), json.dumps({**RECORD, "ledger": [{"bits": 3}]})])
 def test_damaged_sidecars_are_named(program, text):
     sidecar.path_for(program).write_text(text)
     with pytest.raises(errors.UserError, match="is not a sidecar"):

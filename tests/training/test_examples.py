@@ -95,12 +95,15 @@ def test_the_first_fitting_examples_are_taken_in_order(base, examples):
     assert set(task.asked) == {("train", 7)}
 
 
-def test_what_fits_keeps_its_end_token(base, examples):
-    task = Listed(*map(_example, PROMPTS, ANSWERS))
-    for room in (len(one.prompt) + len(one.answer) + 1 for one in examples):
-        for example in examples_lib.first_fitting(base, task, num=1, max_tokens=room, seed=0):
-            tokens_1L, _ = examples_lib.batch_of(base, [example], 1, room)
-            assert 1023 in tokens_1L
+@pytest.mark.parametrize("index", range(len(PROMPTS)))
+def test_what_fits_just_keeps_its_end_token(base, examples, index):
+    task = Listed(_example(PROMPTS[index], ANSWERS[index]))
+    size = len(examples[index].prompt) + len(examples[index].answer)
+    chosen = examples_lib.first_fitting(base, task, num=1, max_tokens=size + 1, seed=0)
+    tokens_1L, _ = examples_lib.batch_of(base, chosen, 1, size + 1)
+    assert tokens_1L[0, -1] == 1023
+    with pytest.raises(errors.UserError, match="only 0 of 2"):
+        examples_lib.first_fitting(base, task, num=1, max_tokens=size, seed=0)
 
 
 def test_examples_that_mostly_do_not_fit_are_an_error(base, examples):

@@ -21,8 +21,9 @@ def _problem(batch, length):
     head_DV = jnp.asarray(rng.normal(size=(WIDTH, VOCABULARY)), jnp.float32)
     hidden_BLD = jnp.asarray(rng.normal(size=(batch, length, WIDTH)), jnp.float32)
     targets_BL = jnp.asarray(rng.integers(0, VOCABULARY, (batch, length)), jnp.int32)
-    weights_BL = jnp.asarray(rng.uniform(0, 2, (batch, length)) * rng.integers(0, 2, (batch, length)))
-    return head_DV, hidden_BLD, targets_BL, weights_BL.astype(jnp.float32)
+    weights_BL = rng.uniform(0.5, 2, (batch, length)) * rng.integers(0, 2, (batch, length))
+    weights_BL[-1, -1] = 1.5  # the last token counts, wherever the last block begins
+    return head_DV, hidden_BLD, targets_BL, jnp.asarray(weights_BL, jnp.float32)
 
 
 def _of(loss, targets_BL, weights_BL):
