@@ -1,6 +1,8 @@
 """The ledger: which field of a program every bit of its file belongs to."""
 
+import itertools
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -27,8 +29,10 @@ class Ledger:
     """Adds up coded symbols by field, and shares a file's bits out among the fields."""
 
     def __init__(self):
-        self._coded: dict[str, float] = {}
-        self._ideal: dict[str, float] = {}
+        # Every symbol's bits by field. They are summed exactly, so that writer and reader, who
+        # book them in other portions, come to the same numbers.
+        self._coded: dict[str, list[np.ndarray]] = {}
+        self._ideal: dict[str, list[np.ndarray]] = {}
 
     def add(self, field: str, freqs: np.ndarray, ideal_bits: float | None = None) -> None:
         """Books symbols of the given frequencies (uint32) under a field.
@@ -36,10 +40,9 @@ class Ledger:
         `ideal_bits` is what they cost under the float probabilities that the frequencies
         were rounded from; without any, the frequencies are the probabilities.
         """
-        bits = float(np.sum(arithmetic.TOTAL_BITS - np.log2(np.asarray(freqs, np.float64))))
-        self._coded[field] = self._coded.get(field, 0.0) + bits
-        ideal = bits if ideal_bits is None else ideal_bits
-        self._ideal[field] = self._ideal.get(field, 0.0) + ideal
+        bits = arithmetic.TOTAL_BITS - np.log2(np.asarray(freqs, np.float64))
+        self._coded.setdefault(field, []).append(bits)
+        self._ideal.setdefault(field, []).append(bits if ideal_bits is None else np.array([ideal_bits]))
 
     def entries(self, file_bytes: int) -> list[Entry]:
         """Returns the fields in coding order, their bits summing to exactly 8 * file_bytes.
@@ -49,14 +52,18 @@ class Ledger:
         can be some bits shorter than that information; the last fields then get fewer.)
         """
         rows, before, given = [], 0.0, 0
-        for field, bits in self._coded.items():
-            before += bits
+        for field, parts in self._coded.items():
+            before += _exact_sum(parts)
             until = min(math.floor(before), 8 * file_bytes)
-            rows.append(Entry(field, until - given, self._ideal[field]))
+            rows.append(Entry(field, until - given, _exact_sum(self._ideal[field])))
             given = until
         return [*rows, Entry(TERMINATION, 8 * file_bytes - given, 0.0)]
 
     @property
     def ideal_bits(self) -> float:
         """The program's length without rounding of any kind."""
-        return math.fsum(self._ideal.values())
+        return _exact_sum(itertools.chain.from_iterable(self._ideal.values()))
+
+
+def _exact_sum(parts: Iterable[np.ndarray]) -> float:
+    return math.fsum(itertools.chain.from_iterable(part.tolist() for part in parts))
