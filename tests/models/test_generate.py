@@ -97,17 +97,18 @@ def test_a_stop_string_cuts_just_before_itself(tiny_base, variables, full, lengt
 
 
 def test_the_first_of_several_stop_strings_counts(tiny_base, variables, full):
-    late, early = full[1][20:23], full[1][6:8]
-    stop = (late, early, "\N{SNOWMAN}")
-    expected = [text.split(late)[0].split(early)[0] for text in full]
-    assert generate(tiny_base, variables, PROMPTS, stop=stop, **OPTIONS) == expected
-    assert expected[1] == full[1][: full[1].index(early)]
+    late, early = full[0][7:10], full[0][3:5]
+    assert early in full[0].split(late)[0]
+    for stop in ((late, early, "\N{SNOWMAN}"), (early, late)):
+        expected = [text.split(late)[0].split(early)[0] for text in full]
+        assert generate(tiny_base, variables, PROMPTS, stop=stop, **OPTIONS) == expected
 
 
 @pytest.mark.parametrize("length", [1, 15, 16, 17, LONG])
 def test_no_more_than_max_new_tokens_are_written(tiny_base, variables, full, length):
     texts = generate(tiny_base, variables, PROMPTS, max_new_tokens=length, batch_size=4)
     assert texts == [text[:length] for text in full]
+    assert {len(text) for text in texts} == {length}
 
 
 @pytest.mark.parametrize("place", [0, 3, 15, 16, 17])
