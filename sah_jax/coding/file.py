@@ -41,8 +41,8 @@ class _Fields:
         finally:
             self._field = outer
 
-    def _book(self, freqs: np.ndarray, ideal_bits: float | None = None) -> None:
-        self.ledger.add(self._field, freqs, ideal_bits)
+    def _book(self, freqs: np.ndarray, ideal_bits: np.ndarray | None, parts: ledger_lib.Parts | None) -> None:
+        self.ledger.add(self._field, freqs, ideal_bits, parts)
 
 
 class ProgramWriter(_Fields):
@@ -53,18 +53,23 @@ class ProgramWriter(_Fields):
         self._starts: list[np.ndarray] = []
         self._freqs: list[np.ndarray] = []
 
-    def put(self, starts: np.ndarray, freqs: np.ndarray, ideal_bits: float | None = None) -> None:
-        """Appends symbols by their intervals, uint32 [n]; see `Ledger.add` for `ideal_bits`."""
+    def put(
+        self, starts: np.ndarray, freqs: np.ndarray, ideal_bits: np.ndarray | None = None,
+        parts: ledger_lib.Parts | None = None,
+    ) -> None:
+        """Appends symbols by their intervals, uint32 [n]; see `Ledger.add` for the rest."""
         if not len(freqs):
             return
         self._starts.append(np.asarray(starts, np.uint32))
         self._freqs.append(np.asarray(freqs, np.uint32))
-        self._book(freqs, ideal_bits)
+        self._book(freqs, ideal_bits, parts)
 
-    def put_table(self, table: np.ndarray, symbols: np.ndarray) -> None:
+    def put_table(
+        self, table: np.ndarray, symbols: np.ndarray, parts: ledger_lib.Parts | None = None
+    ) -> None:
         """Appends symbols [n] that share one cumulative table [S + 1]."""
         symbols = np.asarray(symbols, np.int64).reshape(-1)
-        self.put(table[symbols], table[symbols + 1] - table[symbols])
+        self.put(table[symbols], table[symbols + 1] - table[symbols], parts=parts)
 
     def close(self) -> bytes:
         """Returns the file."""
@@ -108,9 +113,10 @@ class ProgramReader(_Fields):
         return self._state
 
     def commit(
-        self, state: arithmetic.State, freqs: np.ndarray = (), ideal_bits: float | None = None
+        self, state: arithmetic.State, freqs: np.ndarray = (), ideal_bits: np.ndarray | None = None,
+        parts: ledger_lib.Parts | None = None,
     ) -> None:
-        """Moves to the state after symbols of the given frequencies were decoded."""
+        """Moves to the state after symbols were decoded; see `Ledger.add` for the rest."""
         state = jax.device_get(state)
         self._cursor += int(state.taken)
         self._state = arithmetic.State(state.offset, state.range, np.int32(0))
@@ -118,22 +124,25 @@ class ProgramReader(_Fields):
         if self._cursor > len(self._data) + arithmetic.HEAD_BYTES:
             raise self.invalid(f"its {len(self._data)} bytes end before the program does")
         if len(freqs):
-            self._book(np.asarray(freqs), ideal_bits)
+            self._book(np.asarray(freqs), ideal_bits, parts)
 
-    def take_table(self, table: np.ndarray, count: int) -> np.ndarray:
+    def take_table(
+        self, table: np.ndarray, count: int, parts: ledger_lib.Parts | None = None
+    ) -> np.ndarray:
         """Decodes `count` symbols, int32, that share one cumulative table of at most 256 symbols."""
         padded = np.full(TABLE_SIZE + 1, arithmetic.TOTAL, np.uint32)
         padded[: len(table)] = table
-        parts = []
+        chunks = []
         for first in range(0, count, _CHUNK):
             number = min(_CHUNK, count - first)
             # Two kernel shapes: a header's single symbols and an array's thousands.
             window = self.window(16 if number <= 16 else _CHUNK)
             state, symbols = arithmetic.decode_table(self._state, padded, np.int32(number), window)
             symbols = np.asarray(symbols)[:number]
-            self.commit(state, np.asarray(table)[symbols + 1] - np.asarray(table)[symbols])
-            parts.append(symbols)
-        return np.concatenate(parts) if parts else np.zeros(0, np.int32)
+            here = {axis: places[first : first + number] for axis, places in (parts or {}).items()}
+            self.commit(state, np.asarray(table)[symbols + 1] - np.asarray(table)[symbols], parts=here)
+            chunks.append(symbols)
+        return np.concatenate(chunks) if chunks else np.zeros(0, np.int32)
 
     def invalid(self, what: str) -> errors.UserError:
         """Returns the error for content that no writer produces; the caller raises it."""

@@ -3,6 +3,10 @@
 This is the only place where a float becomes a probability the coder uses. After it only
 integers exist, and integer sums are exact in any order.
 
+Of a token's frequency its weight decides alone, so that one pass over the vocabulary gives
+all of them. What rounding leaves of the total goes to the last token of the vocabulary: its
+interval ends where the total does, whatever its own entry says.
+
 Shape suffixes: B rows, V vocabulary, N blocks of the vocabulary, M tokens of a block.
 """
 
@@ -12,67 +16,115 @@ import jax.numpy as jnp
 from sah_jax.coding import arithmetic
 
 # The part of the total that float32 rounding of the normaliser is allowed to use up; it
-# costs every token but the most likely one 9e-5 bits.
+# costs every token 9e-5 bits.
 _SLACK = 2.0**-14
+
+# A float32 sum of so many terms errs by at most 64 * 2**-24, and the largest vocabulary
+# needs four such sums of sums: 2**-16, well below the slack.
+_TERMS = 64
 
 
 def from_logits(logits_BV: jax.Array) -> jax.Array:
-    """Turns logits into positive integers of which each row sums to exactly 2**30.
+    """Turns logits into positive integers of which each row sums to at most 2**30.
 
-    freq = floor(p * (2**30 - V) * (1 - 2**-14)) + 1, and what is left over goes to the most
-    likely token. So every token of the vocabulary can be coded. NaN counts as -inf.
+    NaN counts as -inf. A row of -inf alone is uniform.
 
     Args:
       logits_BV: float32.
 
     Returns:
-      uint32 [B, V].
+      uint32 [B, V], see `from_weights`.
 
     Raises:
-      ValueError: the logits are not float32 or the vocabulary is larger than 2**20.
+      ValueError: the logits are not float32 or the vocabulary is not of 2 to 2**20 tokens.
     """
-    vocab = logits_BV.shape[-1]
-    if logits_BV.dtype != jnp.float32 or not 2 <= vocab <= 1 << 20:
-        raise ValueError(
-            f"logits are {logits_BV.dtype} over {vocab} tokens, expected float32 over 2 to 2**20")
+    _check(logits_BV)
     logits_BV = jnp.where(jnp.isnan(logits_BV), -jnp.inf, logits_BV)
-    top_B1 = jnp.max(logits_BV, axis=-1, keepdims=True)
     # The clip keeps a row of -inf alone, or with +inf, from becoming inf - inf.
     limit = jnp.finfo(jnp.float32).max
-    weights_BV = jnp.exp(jnp.clip(logits_BV, -limit, limit) - jnp.clip(top_B1, -limit, limit))
-    # Two short sums: the rounding error stays far below the slack at any vocabulary.
-    norm_B1 = jnp.sum(jnp.sum(_blocks(weights_BV), axis=-1), axis=-1, keepdims=True)
-    scale = (arithmetic.TOTAL - vocab) * (1 - _SLACK)
-    freqs_BV = jnp.floor(weights_BV * (scale / norm_B1)).astype(jnp.uint32) + 1
-    rest_B = arithmetic.TOTAL - jnp.sum(freqs_BV, axis=-1, dtype=jnp.uint32)
-    rows = jnp.arange(logits_BV.shape[0])
-    return freqs_BV.at[rows, jnp.argmax(logits_BV, axis=-1)].add(rest_B)
+    top_B1 = jnp.clip(jnp.max(logits_BV, axis=-1, keepdims=True), -limit, limit)
+    return from_weights(jnp.exp(jnp.clip(logits_BV, -limit, limit) - top_B1))
+
+
+def from_weights(weights_BV: jax.Array, totals_B: jax.Array | None = None) -> jax.Array:
+    """Turns non-negative weights into positive integers of which each row sums to at most 2**30.
+
+    freq = floor(weight / total * (2**30 - V) * (1 - 2**-14)) + 1, so every token of the
+    vocabulary can be coded.
+
+    Args:
+      weights_BV: float32.
+      totals_B: float32, their sums to a relative error of at most 2**-16; computed if None.
+
+    Returns:
+      uint32 [B, V]; the last token's is at least its entry.
+
+    Raises:
+      ValueError: the weights are not float32 or the vocabulary is not of 2 to 2**20 tokens.
+    """
+    _check(weights_BV)
+    totals_B = _sum(weights_BV) if totals_B is None else totals_B
+    scale_B = (arithmetic.TOTAL - weights_BV.shape[-1]) * (1 - _SLACK) / totals_B
+    # By way of int32, which processors convert to; towards zero is down.
+    return (weights_BV * scale_B[:, None]).astype(jnp.int32).astype(jnp.uint32) + 1
+
+
+def _check(floats_BV: jax.Array) -> None:
+    vocab = floats_BV.shape[-1]
+    if floats_BV.dtype != jnp.float32 or not 2 <= vocab <= 1 << 20:
+        raise ValueError(f"got {floats_BV.dtype} over {vocab} tokens, expected float32 over 2 to 2**20")
+
+
+def _sum(x_BV: jax.Array) -> jax.Array:
+    """Returns the float32 sums of the last axis, by sums of at most `_TERMS` terms."""
+    while (size := x_BV.shape[-1]) > 1:
+        terms = min(size, _TERMS)
+        # Columns are added, not rows: a processor adds many at once without reordering any.
+        x_BV = jnp.sum(_fold(x_BV, -(-size // terms)), axis=-2)
+    return x_BV[..., 0]
 
 
 def interval(freqs_BV: jax.Array, tokens_B: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns (start, freq), uint32 [B], of one token a row; freq 0 outside the vocabulary."""
-    below_BV = jnp.arange(freqs_BV.shape[-1]) < tokens_B[:, None]
+    last = freqs_BV.shape[-1] - 1
+    below_BV = jnp.arange(last + 1) < tokens_B[:, None]
     starts_B = jnp.sum(jnp.where(below_BV, freqs_BV, 0), axis=-1, dtype=jnp.uint32)
-    known_B = (tokens_B >= 0) & (tokens_B < freqs_BV.shape[-1])
-    freqs_B = jnp.take_along_axis(freqs_BV, jnp.where(known_B, tokens_B, 0)[:, None], axis=-1)[:, 0]
-    return starts_B, jnp.where(known_B, freqs_B, 0)
+    freqs_B = jnp.take_along_axis(freqs_BV, jnp.clip(tokens_B, 0, last)[:, None], axis=-1)[:, 0]
+    freqs_B = jnp.where(tokens_B == last, arithmetic.TOTAL - starts_B, freqs_B)
+    return starts_B, jnp.where((tokens_B >= 0) & (tokens_B <= last), freqs_B, 0)
 
 
-def find(freqs_V: jax.Array, slot: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns the token whose interval holds `slot` (uint32 scalar), with its start and freq."""
-    freqs_NM = _blocks(freqs_V)
-    ends_N = jnp.cumsum(jnp.sum(freqs_NM, axis=-1, dtype=jnp.uint32))
-    block = jnp.sum(ends_N <= slot, dtype=jnp.int32)
+def block_ends(freqs_BV: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the frequencies in blocks [B, N, M] and where each block ends, uint32 [B, N].
+
+    It is what `find` searches; all rows at once, so that a search touches two short arrays.
+    """
+    size = freqs_BV.shape[-1]
+    freqs_BNM = _fold(freqs_BV, 1 << (max(size - 1, 1).bit_length() + 1) // 2)
+    return freqs_BNM, jnp.cumsum(jnp.sum(freqs_BNM, axis=-1, dtype=jnp.uint32), axis=-1)
+
+
+def find(
+    freqs_NM: jax.Array, ends_N: jax.Array, vocab: int, slot: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns the token whose interval holds a slot, with its start and freq.
+
+    Args:
+      freqs_NM, ends_N: a row of what `block_ends` returned.
+      vocab: V.
+      slot: uint32 scalar below 2**30.
+    """
+    blocks, size = freqs_NM.shape
+    block = jnp.minimum(jnp.sum(ends_N <= slot, dtype=jnp.int32), blocks - 1)
     freqs_M = freqs_NM[block]
     ends_M = ends_N[block] - jnp.sum(freqs_M, dtype=jnp.uint32) + jnp.cumsum(freqs_M)
-    inside = jnp.sum(ends_M <= slot, dtype=jnp.int32)
-    freq = freqs_M[inside]
-    return block * freqs_M.shape[0] + inside, ends_M[inside] - freq, freq
+    inside = jnp.minimum(jnp.sum(ends_M <= slot, dtype=jnp.int32), vocab - 1 - block * size)
+    token, freq = block * size + inside, freqs_M[inside]
+    start = ends_M[inside] - freq
+    return token, start, jnp.where(token == vocab - 1, arithmetic.TOTAL - start, freq)
 
 
-def _blocks(x: jax.Array) -> jax.Array:
-    """Splits the last axis into [N, M], M about the square root, padded with zeros."""
-    size = x.shape[-1]
-    block = 1 << (max(size - 1, 1).bit_length() + 1) // 2
-    pad = [(0, 0)] * (x.ndim - 1) + [(0, -size % block)]
-    return jnp.pad(x, pad).reshape(*x.shape[:-1], -1, block)
+def _fold(x: jax.Array, columns: int) -> jax.Array:
+    """Splits the last axis into [rows, columns], padded with zeros."""
+    pad = [(0, 0)] * (x.ndim - 1) + [(0, -x.shape[-1] % columns)]
+    return jnp.pad(x, pad).reshape(*x.shape[:-1], -1, columns)

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sah_jax.coding import arithmetic, file, freqs
+from sah_jax.coding import arithmetic, file, freqs, ledger
 
 Predict = Callable[[Any, Any, jax.Array, jax.Array], tuple[Any, jax.Array]]
 """(variables, cache, tokens [B], position) -> (cache, float32 logits [B, V]); pure."""
@@ -53,6 +53,26 @@ class _Coded(NamedTuple):
     ideal_bits_LB: jax.Array  # float32
 
 
+def _decode_tokens(state, freqs_BV, given_B, alive_B, window):
+    """Takes a token of each row from the stream; returns the state, tokens, starts and freqs [B]."""
+
+    def one_row(state, row):
+        freqs_NM, ends_N, alive = row
+        token, start, freq = freqs.find(freqs_NM, ends_N, freqs_BV.shape[-1], arithmetic.slot(state))
+        # The whole total moves nothing.
+        start, freq = jnp.where(alive, start, 0), jnp.where(alive, freq, arithmetic.TOTAL)
+        return arithmetic.advance(state, start, freq, window), (token, start, freq)
+
+    return jax.lax.scan(one_row, state, (*freqs.block_ends(freqs_BV), alive_B))
+
+
+def _look_up(state, freqs_BV, given_B, alive_B, window):
+    """Returns what `_decode_tokens` does for given tokens; the state stays."""
+    starts_B, freqs_B = freqs.interval(freqs_BV, given_B)
+    freqs_B = jnp.where(alive_B, freqs_B, arithmetic.TOTAL)
+    return state, (given_B, jnp.where(alive_B, starts_B, 0), freqs_B)
+
+
 @functools.partial(jax.jit, static_argnames="predict")
 def _run(predict, variables, cache, tokens_LB, limits_B, start_token, end_token, decoding, state, window):
     """Codes a batch in either direction; returns the decoder's state and `_Coded`."""
@@ -68,19 +88,10 @@ def _run(predict, variables, cache, tokens_LB, limits_B, start_token, end_token,
     def step(carry):
         position, previous_B, alive_B, cache, state, coded = carry
         cache, logits_BV = predict(variables, cache, previous_B, position)
-        freqs_BV = freqs.from_logits(logits_BV)
-
-        def one_row(state, row):
-            given, alive, freqs_V = row
-            found, start, freq = freqs.find(freqs_V, arithmetic.slot(state))
-            given_start, given_freq = freqs.interval(freqs_V[None], given[None])
-            token = jnp.where(decoding, found, given)
-            start = jnp.where(alive, jnp.where(decoding, start, given_start[0]), 0)
-            freq = jnp.where(alive, jnp.where(decoding, freq, given_freq[0]), arithmetic.TOTAL)
-            return arithmetic.advance(state, start, freq, window), (token, start, freq)
-
-        state, (tokens_B, starts_B, freqs_B) = jax.lax.scan(
-            one_row, state, (tokens_LB[position], alive_B, freqs_BV))
+        # Both directions get the same integers: no float is computed on the other side of this.
+        freqs_BV = jax.lax.optimization_barrier(freqs.from_logits(logits_BV))
+        state, (tokens_B, starts_B, freqs_B) = jax.lax.cond(
+            decoding, _decode_tokens, _look_up, state, freqs_BV, tokens_LB[position], alive_B, window)
         nats_B = jax.nn.logsumexp(logits_BV, axis=-1) - jnp.take_along_axis(
             logits_BV, tokens_B[:, None], axis=-1)[:, 0]
         ideal_B = jnp.where(alive_B, nats_B / jnp.log(2.0), 0.0)
@@ -108,7 +119,8 @@ def _window_symbols(batch: Rows) -> int:
 
 
 def write_rows(
-    writer: file.ProgramWriter, batch: Rows, sequences: Sequence[Sequence[int]], limits: Sequence[int]
+    writer: file.ProgramWriter, batch: Rows, sequences: Sequence[Sequence[int]], limits: Sequence[int],
+    first_example: int | None = None,
 ) -> None:
     """Codes at most `batch.rows` token sequences.
 
@@ -119,6 +131,8 @@ def write_rows(
       limits: for each, the most tokens it may have, at most `batch.positions`; the reader
         must know it. A sequence that long is coded without its end. With `NO_END` each
         sequence must be exactly that long.
+      first_example: for the ledger, the number of the first of these sequences, which are
+        examples; None where they are not.
 
     Raises:
       ValueError: a sequence is longer than its limit, or holds the end token or a token that
@@ -146,22 +160,30 @@ def write_rows(
     if not np.all(coded.freqs_LB):
         outside = tokens_LB[coded.freqs_LB == 0][0]
         raise ValueError(f"token {outside} is not in the vocabulary")
-    writer.put(coded.starts_LB[real_LB], coded.freqs_LB[real_LB], _ideal_bits(coded))
+    writer.put(coded.starts_LB[real_LB], *_booking(coded, first_example))
 
 
-def _ideal_bits(coded: _Coded) -> float:
-    return float(coded.ideal_bits_LB.sum(dtype=np.float64))
+def _booking(coded: _Coded, first_example: int | None):
+    """Returns the frequencies, ideal bits and parts of the symbols, in coding order."""
+    real_LB = coded.freqs_LB < arithmetic.TOTAL
+    places, rows = np.nonzero(real_LB)
+    parts = {ledger.TOKEN: places, ledger.TOKEN_ID: coded.tokens_LB[real_LB]}
+    if first_example is not None:
+        parts[ledger.EXAMPLE] = first_example + rows
+    return coded.freqs_LB[real_LB], coded.ideal_bits_LB[real_LB], parts
 
 
-def read_rows(reader: file.ProgramReader, batch: Rows, limits: Sequence[int]) -> list[list[int]]:
-    """Reads what `write_rows` wrote with the same `batch` and `limits`."""
+def read_rows(
+    reader: file.ProgramReader, batch: Rows, limits: Sequence[int], first_example: int | None = None
+) -> list[list[int]]:
+    """Reads what `write_rows` wrote with the same `batch`, `limits` and `first_example`."""
     limits_B = np.zeros(batch.rows, np.int32)
     limits_B[: len(limits)] = limits
     tokens_LB = np.zeros((batch.positions, batch.rows), np.int32)
     state, coded = _call(
         batch, tokens_LB, limits_B, True, reader.state, reader.window(_window_symbols(batch)))
     coded = jax.device_get(coded)
-    reader.commit(state, coded.freqs_LB[coded.freqs_LB < arithmetic.TOTAL], _ideal_bits(coded))
+    reader.commit(state, *_booking(coded, first_example))
     sequences = []
     for row, limit in enumerate(limits):
         tokens = coded.tokens_LB[:limit, row].tolist()

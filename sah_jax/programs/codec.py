@@ -25,6 +25,7 @@ class Program:
       adapted: the model it turns the base into.
       ledger: where each bit of the file went.
       ideal_bits: the length without rounding of probabilities and of the end.
+      books: the ledger for other views than by field.
     """
 
     family: str
@@ -32,11 +33,16 @@ class Program:
     adapted: family_lib.Adapted
     ledger: tuple[ledger.Entry, ...]
     ideal_bits: float
+    books: ledger.Ledger
 
     @property
     def bits(self) -> int:
         """The program's length."""
         return 8 * len(self.data)
+
+    def view(self, by: str) -> list[ledger.Part]:
+        """Returns the parts of the file by one of `ledger.VIEWS`; their bits sum to its length."""
+        return self.books.view(by, len(self.data))
 
 
 def silent(line: str) -> None:
@@ -55,7 +61,7 @@ def write(
     adapted = family.write(theta, writer, base, report)
     data = writer.close()
     return Program(family.name, data, adapted, tuple(writer.ledger.entries(len(data))),
-                   writer.ledger.ideal_bits)
+                   writer.ledger.ideal_bits, writer.ledger)
 
 
 def read(
@@ -80,4 +86,4 @@ def read(
     adapted = family.read(reader, base, report)
     reader.finish()
     return Program(family.name, data, adapted, tuple(reader.ledger.entries(len(data))),
-                   reader.ledger.ideal_bits)
+                   reader.ledger.ideal_bits, reader.ledger)

@@ -97,7 +97,8 @@ class Online:
             batch = theta.examples[first : first + plan.batch_size]
             with writer.field("examples"):
                 sequences = [[*example.prompt, *example.answer] for example in batch]
-                tokens.write_rows(writer, learner.rows(), sequences, [plan.max_tokens] * len(batch))
+                tokens.write_rows(
+                    writer, learner.rows(), sequences, [plan.max_tokens] * len(batch), first)
             with writer.field("answer positions"):
                 for example in batch if not plan.cue else ():
                     integers.write_count(writer, len(example.prompt))
@@ -116,7 +117,7 @@ class Online:
         for first in range(0, plan.num_examples, plan.batch_size):
             size = min(plan.batch_size, plan.num_examples - first)
             with reader.field("examples"):
-                sequences = tokens.read_rows(reader, learner.rows(), [plan.max_tokens] * size)
+                sequences = tokens.read_rows(reader, learner.rows(), [plan.max_tokens] * size, first)
             with reader.field("answer positions"):
                 boundaries = [_boundary(reader, plan.cue, sequence) for sequence in sequences]
             batch = [examples_lib.TokenExample(tuple(sequence[:end]), tuple(sequence[end:]))

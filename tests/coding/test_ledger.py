@@ -78,9 +78,9 @@ def test_a_file_shorter_than_its_information_takes_from_the_last_fields():
 
 def test_ideal_bits_are_what_was_said_they_are_else_the_information():
     book = ledger.Ledger()
-    book.add("prompt", np.array([1 << 20, 1 << 29], np.uint32), 10.25)
+    book.add("prompt", np.array([1 << 20, 1 << 29], np.uint32), np.array([9.0, 1.25]))
     book.add("array", np.array([1 << 28], np.uint32))
-    book.add("prompt", np.array([1 << 25], np.uint32), 4.5)
+    book.add("prompt", np.array([1 << 25], np.uint32), np.array([4.5]))
     assert book.ideal_bits == 16.75
     assert book.entries(3) == [
         ("prompt", 16, 14.75), ("array", 2, 2.0), (ledger.TERMINATION, 6, 0.0)]
@@ -89,3 +89,56 @@ def test_ideal_bits_are_what_was_said_they_are_else_the_information():
 def test_an_empty_ledger_is_all_termination():
     assert ledger.Ledger().entries(1) == [(ledger.TERMINATION, 8, 0.0)]
     assert ledger.Ledger().ideal_bits == 0
+
+
+# Two layers of two arrays, two examples of two and one tokens, and what belongs to none.
+def _structured():
+    book = ledger.Ledger()
+    book.add("header", np.array([1 << 22], np.uint32))  # 8 bits
+    for field, bits in (("q", [1, 2, 3, 4]), ("v", [5, 6, 7, 8])):
+        book.add(field, np.array([1 << 30 - b for b in bits], np.uint32),
+                 parts={"layer": np.array([0, 0, 1, 1])})
+    book.add("examples", np.array([1 << 20, 1 << 19, 1 << 18], np.uint32), np.array([9.5, 11, 12]), parts={
+        "example": np.array([0, 1, 0]), "token": np.array([0, 0, 1]), "token_id": np.array([71, 72, 73])})
+    return book
+
+
+@pytest.mark.parametrize("view, expected", [
+    ("field", {"header": 8, "q": 10, "v": 26, "examples": 33}),
+    ("tensor", {"header": 8, "q, layer 0": 3, "q, layer 1": 7, "v, layer 0": 11, "v, layer 1": 15,
+                "examples": 33}),
+    ("layer", {"header": 8, "layer 0": 14, "layer 1": 22, "examples": 33}),
+    ("example", {"header": 8, "q": 10, "v": 26, "example 0": 22, "example 1": 11}),
+    ("token", {"header": 8, "q": 10, "v": 26, "example 0 token 0": 10, "example 1 token 0": 11,
+               "example 0 token 1": 12})])
+def test_views_add_up_what_belongs_together(view, expected):
+    parts = _structured().view(view, 10)
+    assert {part.name: part.bits for part in parts} == expected | {ledger.TERMINATION: 3}
+    ids = [part.token_id for part in parts if part.token_id is not None]
+    assert ids == ([71, 72, 73] if view == "token" else [])
+    assert math.fsum(part.ideal_bits for part in parts) == pytest.approx(76.5)
+
+
+def test_views_that_tell_more_than_the_fields_are_named():
+    assert _structured().views == ("tensor", "layer", "example", "token")
+    assert _booked([("a", [5])]).views == ()
+    with pytest.raises(ValueError, match="view is 'color', expected one of field, tensor"):
+        _structured().view("color", 10)
+
+
+PLACES = st.fixed_dictionaries({}, optional={
+    axis: st.integers(0, 3) for axis in ("layer", "example", "token")})
+
+
+@SETTINGS
+@hypothesis.given(st.lists(st.tuples(st.sampled_from("ab"), FREQS, PLACES), max_size=12), st.integers(0, 900))
+def test_every_view_sums_to_the_file_whatever_its_size(bookings, size):
+    book = ledger.Ledger()
+    for field, freqs, places in bookings:
+        book.add(field, np.array(freqs, np.uint32),
+                 parts={axis: np.full(len(freqs), place) for axis, place in places.items()})
+    for view in ledger.VIEWS:
+        parts = book.view(view, size)
+        assert sum(part.bits for part in parts) == 8 * size and min(part.bits for part in parts) >= 0
+        assert math.fsum(part.ideal_bits for part in parts) == pytest.approx(book.ideal_bits)
+        assert len({part.name for part in parts}) == len(parts)

@@ -116,19 +116,23 @@ def test_rows_without_ends_come_back(rows, data):
 class _Symbols:
     """Stands in for a writer, and keeps what is put."""
 
-    def put(self, starts, freqs, ideal_bits):
-        self.starts, self.freqs, self.ideal_bits = starts, freqs, ideal_bits
+    def put(self, starts, freqs, ideal_bits, parts):
+        self.starts, self.freqs, self.ideal_bits, self.parts = starts, freqs, ideal_bits, parts
 
 
 def test_the_tokens_of_a_batch_interleave():
     """A change here breaks every program file that holds tokens."""
     sequences, limits = [[1, 2, 4, 5], [], [6, 8]], [4, 3, 9]
     batch, symbols = _batch(4), _Symbols()
-    tokens.write_rows(symbols, batch, sequences, limits)
+    tokens.write_rows(symbols, batch, sequences, limits, first_example=5)
     coded = _coded(batch, sequences, limits)
     assert [row for row, _, _ in coded] == [0, 1, 2, 0, 2, 0, 2, 0]
+    assert symbols.parts["example"].tolist() == [5, 6, 7, 5, 7, 5, 7, 5]
+    assert symbols.parts["token"].tolist() == [0, 0, 0, 1, 1, 2, 2, 3]
+    assert symbols.parts["token_id"].tolist() == [token for _, token, _ in coded]
     shares = [probability for _, _, probability in coded]
-    # The most likely token also has the slack of the others, 2**-14 of the total.
+    np.testing.assert_allclose(symbols.ideal_bits, -np.log2(shares), rtol=1e-5)
+    # The slack is 2**-14 of the total.
     np.testing.assert_allclose(symbols.freqs / arithmetic.TOTAL, shares, rtol=7e-5, atol=7e-5)
 
 
@@ -142,7 +146,7 @@ def test_a_sequence_at_its_limit_is_coded_without_its_end():
     assert (with_end.freqs[:6] == without.freqs).all()
     empty = _Symbols()
     tokens.write_rows(empty, batch, [[]], [0])
-    assert len(empty.freqs) == 0 and empty.ideal_bits == 0
+    assert len(empty.freqs) == len(empty.ideal_bits) == 0
 
 
 def test_rows_that_are_not_used_cost_nothing_and_change_nothing():
