@@ -1,34 +1,40 @@
 #!/usr/bin/env python3
-"""The coder beside constriction's range coder: tokens per CPU second, one thread each.
+"""The coder beside its peers: constriction's range coder and the reference's exact path.
 
-    python benchmarks/coding.py [--json FILE]     (needs the extra "test")
+    python benchmarks/coding.py [--only PART] [--json FILE]     (needs the extra "test")
 
-Both sides get the same float32 logits, build their integer model of every row, and encode
-or decode one token a row; repeats are interleaved and medians are compared. Prints the
-table and writes a list of {name, unit, ours, peer, peer_name, ratio, repeats}.
+One thread on both sides, repeats interleaved, medians of CPU seconds. Parts:
+  from probabilities   both sides get the same float32 probabilities, build their integer model
+                       of every row, and encode or decode one token a row
+  from logits          as above, softmax included (numpy's on the peer's side)
+  models prebuilt      the peer's floor: nothing but coding; ours from given intervals
+  reference            the Decimal interval of 2,000 digits that the reference computes
+  overhead             emitted over ideal bits on peaked logits
 """
 
-import argparse
+import decimal
 import functools
-import json
-import statistics
-import time
 
 import constriction
 import jax
 import jax.numpy as jnp
 import numpy as np
+from common import arguments, figure, paired, write
 
 import sah_jax  # noqa: F401  (one thread: NPROC is pinned to 1)
-from sah_jax.coding import arithmetic, file, freqs
+from sah_jax.coding import arithmetic, file, freqs, tokens
 
-CASES = ((512, 512), (32_000, 32), (128_256, 8))  # vocabulary, rows a call
-REPEATS = 7
+CASES = ((512, 4096), (32_000, 64), (128_256, 16))  # vocabulary, rows a call
+REFERENCE_CASES = ((512, 64), (32_000, 8), (128_256, 3))  # vocabulary, tokens a call
+OVERHEAD_TOKENS = 2048
+RATE = "tokens per CPU second"
+CONSTRICTION = "constriction RangeCoder"
+CATEGORICAL = functools.partial(constriction.stream.model.Categorical, perfect=False)
 
 
-def make_rows(vocab: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+def make_rows(vocab: int, rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Returns peaked logits [rows, V] (a permuted Zipf law with noise) and a token drawn from each."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     zipf = -1.5 * np.log(np.arange(1, vocab + 1))
     logits = np.stack([rng.permutation(zipf) for _ in range(rows)])
     logits = (logits + 0.5 * rng.normal(size=logits.shape)).astype(np.float32)
@@ -36,84 +42,175 @@ def make_rows(vocab: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
     return logits, np.argmax(logits + gumbel, axis=-1).astype(np.int32)
 
 
-@jax.jit
-def intervals(logits_BV, tokens_B):
-    return freqs.interval(freqs.from_logits(logits_BV), tokens_B)
-
-
-@jax.jit
-def decode_rows(state, logits_BV, window):
-    def one(state, freqs_V):
-        token, start, freq = freqs.find(freqs_V, arithmetic.slot(state))
-        return arithmetic.advance(state, start, freq, window), token
-
-    return jax.lax.scan(one, state, freqs.from_logits(logits_BV))
-
-
-def ours_encode(logits, tokens) -> bytes:
-    return arithmetic.encode(*jax.device_get(intervals(logits, tokens)))
-
-
-def ours_decode(data: bytes, logits) -> np.ndarray:
-    reader = file.ProgramReader(data)
-    state, tokens = decode_rows(reader.state, logits, reader.window(len(logits)))
-    return np.asarray(tokens)
-
-
-def probabilities(logits) -> np.ndarray:
+def softmax(logits) -> np.ndarray:
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def peer_encode(logits, tokens) -> np.ndarray:
+def of_probabilities(probabilities_BV):
+    return freqs.from_weights(probabilities_BV, jnp.ones(len(probabilities_BV), jnp.float32))
+
+
+# What a row's numbers become: integer frequencies on our side, probabilities on the peer's.
+MODELS = {"from probabilities": (of_probabilities, lambda x: x), "from logits": (freqs.from_logits, softmax)}
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def intervals(model, numbers_BV, tokens_B):
+    return freqs.interval(model(numbers_BV), tokens_B)
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def decode(model, state, numbers_BV, window):
+    rows = len(numbers_BV)
+    return tokens.decode_tokens(
+        state, model(numbers_BV), jnp.zeros(rows, jnp.int32), jnp.ones(rows, bool), window)[1][0]
+
+
+def ours_encode(model, numbers, chosen) -> bytes:
+    return arithmetic.encode(*jax.device_get(intervals(model, numbers, chosen)))
+
+
+def ours_decode(model, numbers, data: bytes) -> np.ndarray:
+    reader = file.ProgramReader(data)
+    return np.asarray(decode(model, reader.state, numbers, reader.window(len(numbers))))
+
+
+def peer_encode(model, numbers, chosen) -> np.ndarray:
     encoder = constriction.stream.queue.RangeEncoder()
-    encoder.encode(tokens, constriction.stream.model.Categorical(perfect=False), probabilities(logits))
+    encoder.encode(chosen, CATEGORICAL(), model(numbers))
     return encoder.get_compressed()
 
 
-def peer_decode(data, logits) -> np.ndarray:
-    decoder = constriction.stream.queue.RangeDecoder(data)
-    return decoder.decode(constriction.stream.model.Categorical(perfect=False), probabilities(logits))
+def peer_decode(model, numbers, data) -> np.ndarray:
+    return constriction.stream.queue.RangeDecoder(data).decode(CATEGORICAL(), model(numbers))
 
 
-def cpu_seconds(call) -> float:
-    start = time.process_time()
-    call()
-    return time.process_time() - start
+def compare(name: str, count: int, ours, peer, peer_name: str = CONSTRICTION, repeats: int = 9) -> dict:
+    """Returns a figure of `count` tokens a call."""
+    seconds = paired(ours, peer, repeats)
+    return figure(name, RATE, count / seconds[0], count / seconds[1], peer_name, repeats)
 
 
-def compare(name: str, rows: int, ours, peer) -> dict:
-    """Times two calls in turn, after one call each that is not counted."""
-    ours(), peer()
-    times = [(cpu_seconds(ours), cpu_seconds(peer)) for _ in range(REPEATS)]
-    rate = lambda side: rows / statistics.median(pair[side] for pair in times)
-    return {"name": name, "unit": "tokens per CPU second", "ours": rate(0), "peer": rate(1),
-            "peer_name": "constriction RangeCoder", "ratio": rate(0) / rate(1), "repeats": REPEATS}
+def coders(kind: str) -> list[dict]:
+    """Times models built and tokens coded."""
+    our_model, peer_model = MODELS[kind]
+    figures = []
+    for vocab, rows in CASES:
+        logits, chosen = make_rows(vocab, rows)
+        numbers = softmax(logits) if kind == "from probabilities" else logits
+        device_numbers = jnp.asarray(numbers)
+        ours, peer = ours_encode(our_model, device_numbers, chosen), peer_encode(peer_model, numbers, chosen)
+        if not np.array_equal(ours_decode(our_model, device_numbers, ours), chosen) or not np.array_equal(
+                peer_decode(peer_model, numbers, peer), chosen):
+            raise SystemExit(f"V={vocab}: a coder did not give the tokens back")
+        part = functools.partial
+        figures += [
+            compare(f"encode {kind}, V={vocab}", rows, part(ours_encode, our_model, device_numbers, chosen),
+                    part(peer_encode, peer_model, numbers, chosen)),
+            compare(f"decode {kind}, V={vocab}", rows, part(ours_decode, our_model, device_numbers, ours),
+                    part(peer_decode, peer_model, numbers, peer))]
+    return figures
+
+
+def prebuilt() -> list[dict]:
+    """Times coding alone: the peer's models and our intervals are there already."""
+    figures = []
+    for vocab, rows in CASES:
+        logits, chosen = make_rows(vocab, rows)
+        starts, widths = jax.device_get(intervals(freqs.from_logits, logits, chosen))
+        models = [constriction.stream.model.Categorical(row, perfect=False, lazy=False)
+                  for row in softmax(logits)]
+
+        def peer(models=models, chosen=chosen):
+            encoder = constriction.stream.queue.RangeEncoder()
+            for model, token in zip(models, chosen.tolist(), strict=True):
+                encoder.encode(token, model)
+            encoder.get_compressed()
+
+        figures.append(compare(f"encode, models prebuilt, V={vocab}", rows,
+                               functools.partial(arithmetic.encode, starts, widths), peer))
+    return figures
+
+
+def reference_encode(probabilities, chosen) -> decimal.Decimal:
+    """The reference's exact path: one interval of 2,000 digits, narrowed by each token."""
+    low, width = decimal.Decimal(0), decimal.Decimal(1)
+    for row, token in zip(probabilities, chosen, strict=True):
+        ends = np.cumsum(row)
+        start = decimal.Decimal(float(ends[token - 1])) if token else decimal.Decimal(0)
+        low, width = low + width * start, width * (decimal.Decimal(float(ends[token])) - start)
+    return low + width / 2
+
+
+def reference_decode(probabilities, point: decimal.Decimal) -> list[int]:
+    """Its decoder: every cumulative probability becomes a Decimal for every token."""
+    low, width, found = decimal.Decimal(0), decimal.Decimal(1), []
+    for row in probabilities:
+        ends = [decimal.Decimal(float(end)) for end in np.cumsum(row)]
+        token = next(i for i, end in enumerate(ends) if point < low + width * end)
+        start = ends[token - 1] if token else decimal.Decimal(0)
+        low, width = low + width * start, width * (ends[token] - start)
+        found.append(token)
+    return found
+
+
+def reference() -> list[dict]:
+    """Times the same tokens coded by the reference's Decimals; ours in the batches of `CASES`."""
+    decimal.getcontext().prec = 2000
+    figures = []
+    for (vocab, count), (_, rows) in zip(REFERENCE_CASES, CASES, strict=True):
+        logits, chosen = make_rows(vocab, rows)
+        # float64, as cumulative sums of float32 are not monotone.
+        probabilities = softmax(logits.astype(np.float64))[:count]
+        point = reference_encode(probabilities, chosen[:count])
+        if reference_decode(probabilities, point) != chosen[:count].tolist():
+            raise SystemExit(f"V={vocab}: the reference's path did not give the tokens back")
+        device_logits = jnp.asarray(logits)
+        data = ours_encode(freqs.from_logits, device_logits, chosen)
+        timed = {
+            "encode": (functools.partial(ours_encode, freqs.from_logits, device_logits, chosen),
+                       functools.partial(reference_encode, probabilities, chosen[:count])),
+            "decode": (functools.partial(ours_decode, freqs.from_logits, device_logits, data),
+                       functools.partial(reference_decode, probabilities, point))}
+        for name, (ours, peer) in timed.items():
+            seconds = paired(ours, peer, 3)
+            figures.append(figure(f"{name} against the reference, V={vocab}", RATE, rows / seconds[0],
+                                  count / seconds[1], "reference's Decimal interval", 3))
+    return figures
+
+
+def overhead() -> list[dict]:
+    """Emitted bits less ideal bits, of one message; the ideal in float64."""
+    figures = []
+    for vocab, rows in CASES:
+        starts, widths, peer_numbers, ideal = [], [], [], 0.0
+        for seed in range(-(-OVERHEAD_TOKENS // rows)):
+            logits, chosen = make_rows(vocab, rows, seed)
+            some = jax.device_get(intervals(freqs.from_logits, logits, chosen))
+            starts, widths = [*starts, some[0]], [*widths, some[1]]
+            exact = softmax(logits.astype(np.float64))
+            ideal -= float(np.log2(exact[np.arange(rows), chosen]).sum())
+            peer_numbers.append((softmax(logits), chosen))
+        emitted = 8 * len(arithmetic.encode(np.concatenate(starts), np.concatenate(widths)))
+        encoder = constriction.stream.queue.RangeEncoder()
+        for probabilities, chosen in peer_numbers:
+            encoder.encode(chosen, CATEGORICAL(), probabilities)
+        count = rows * len(starts)
+        figures.append(figure(f"emitted over ideal, V={vocab}, {count} tokens", "bits a token",
+                              (emitted - ideal) / count, (encoder.num_bits() - ideal) / count,
+                              CONSTRICTION, 1))
+    return figures
+
+
+PARTS = {
+    "from probabilities": lambda: coders("from probabilities"), "from logits": lambda: coders("from logits"),
+    "models prebuilt": prebuilt, "reference": reference, "overhead": overhead}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", metavar="FILE", help="write the figures there")
-    arguments = parser.parse_args()
-    figures = []
-    for vocab, rows in CASES:
-        logits, tokens = make_rows(vocab, rows)
-        device_logits = jnp.asarray(logits)
-        ours, peer = ours_encode(device_logits, tokens), peer_encode(logits, tokens)
-        if not np.array_equal(ours_decode(ours, device_logits), tokens) or not np.array_equal(
-                peer_decode(peer, logits), tokens):
-            raise SystemExit(f"V={vocab}: a coder did not give the tokens back")
-        figures.append(compare(
-            f"encode V={vocab}", rows, functools.partial(ours_encode, device_logits, tokens),
-            functools.partial(peer_encode, logits, tokens)))
-        figures.append(compare(
-            f"decode V={vocab}", rows, functools.partial(ours_decode, ours, device_logits),
-            functools.partial(peer_decode, peer, logits)))
-    for figure in figures:
-        print("{name:20} ours {ours:12,.0f}  peer {peer:12,.0f}  ratio {ratio:5.2f}".format(**figure))
-    if arguments.json:
-        with open(arguments.json, "w") as stream:
-            json.dump(figures, stream, indent=1)
+    given = arguments(__doc__.splitlines()[0])
+    write([row for name, part in PARTS.items() if (given.only or "") in name for row in part()], given.json)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ A command is one function; its flags are absl flags of its own. What the user go
 told in one sentence with exit code 2 and no traceback.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -49,7 +50,7 @@ def entry_point() -> None:
 
 def _usage() -> str:
     lines = ["sah_jax measures how many bits it takes to adapt a language model to a task.", ""]
-    lines += [f"  sah {name:8} {command.__doc__.splitlines()[0]}" for name, command in COMMANDS.items()]
+    lines += [f"  sah {name:10} {command.__doc__.splitlines()[0]}" for name, command in COMMANDS.items()]
     return "\n".join([*lines, "", "sah COMMAND --help lists a command's flags."])
 
 
@@ -293,5 +294,87 @@ def run(arguments: list[str]) -> None:
         print(answer.strip(), flush=True)
 
 
+def codelength(arguments: list[str]) -> None:
+    """Says how many bits texts cost under a model or program, token by token.
+
+    SOURCE is a text file, a .jsonl file, - for standard input, or task:NAME[:SPLIT].
+    """
+    values = flags.FlagValues()
+    _define_model(values, "Base model.")
+    flags.DEFINE_string("program", None, "Program that adapts the model.", flag_values=values)
+    flags.DEFINE_string(
+        "field", "text", "Key of the text in a .jsonl line; a+b joins two.", flag_values=values)
+    flags.DEFINE_integer(
+        "num", None, "At most so many texts (of a task: 64 unless said).", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("seed", 0, "Seed of a task's examples.", flag_values=values)
+    flags.DEFINE_bool("fast", False, "No file is coded: ideal and quantised bits only.", flag_values=values)
+    flags.DEFINE_string("emit", None, "Where to write the file of all texts.", flag_values=values)
+    flags.DEFINE_bool("verify", False, "Have a fresh process decode the file.", flag_values=values)
+    flags.DEFINE_integer("batch_size", 8, "Rows of the file coded at a time.", flag_values=values)
+    flags.DEFINE_string("out", None, "Folder for JSON, CSV and the HTML page.", flag_values=values)
+    (source,) = _parse("codelength", values, arguments, ["SOURCE"])
+    if values.model is None:
+        raise errors.UserError("--model is needed; see sah codelength --help.")
+    if values.fast and (values.emit or values.verify):
+        raise errors.UserError("--fast codes no file, so --emit and --verify cannot be had with it.")
+    base, adapted = _adapted(values.program, values.model, values.dtype)
+    from sah_jax.reports import codelength as pages
+    from sah_jax.studies import codelength as codelength_lib
+
+    texts = codelength_lib.read_texts(source, values.field, values.num, values.seed)
+    program, emitted = values.program or "", None
+    if not values.fast:
+        data, emitted = codelength_lib.emit(texts, base, adapted, values.batch_size)
+        if values.emit:
+            _write(values.emit, data)
+        if values.verify:
+            emitted = dataclasses.replace(
+                emitted, verified=codelength_lib.comes_back(data, texts, base, program))
+    result = codelength_lib.measure(source, texts, base, adapted, program, emitted)
+    if values.out:
+        pages.write(result, values.out)
+    pages.print_summary(result, _console())
+    if emitted and emitted.verified is False:
+        raise errors.UserError("a fresh process did not decode the file to the texts that were coded.")
+
+
+def decode(arguments: list[str]) -> None:
+    """Prints the texts of a file that `sah codelength --emit` wrote, a JSON string a line."""
+    values = flags.FlagValues()
+    _define_model(values, "Base model it was coded under.")
+    flags.DEFINE_string("program", None, "Program it was coded under.", flag_values=values)
+    flags.DEFINE_bool("digest", False, "Print the digest of the tokens instead.", flag_values=values)
+    (target,) = _parse("decode", values, arguments, ["FILE"])
+    if values.model is None:
+        raise errors.UserError("--model is needed; see sah decode --help.")
+    base, adapted = _adapted(values.program, values.model, values.dtype)
+    from sah_jax.programs import texts
+    from sah_jax.studies import sidecar
+
+    found = texts.read(sidecar.read_program(pathlib.Path(target)), base, adapted, target).texts
+    for line in [texts.digest(found)] if values.digest else (json.dumps(base.decode(t)) for t in found):
+        print(line)
+
+
+def _adapted(program: str | None, model: str, dtype: str):
+    """Returns base model and what a program, if there is one, adapts it to."""
+    if program is not None:
+        base, decoded, _ = _decode(pathlib.Path(program), model, dtype)
+        return base, decoded.adapted
+    from sah_jax.models import base as base_lib
+    from sah_jax.programs import base as family_lib
+
+    return base_lib.load_base(model, dtype), family_lib.Adapted({})
+
+
+def _write(path: str, data: bytes) -> None:
+    try:
+        pathlib.Path(path).write_bytes(data)
+    except OSError as error:
+        raise errors.UserError(
+            f"{path}: cannot be written ({error.strerror}); choose another path.") from error
+
+
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
-    "study": study, "verify": verify, "report": report, "inspect": inspect, "run": run, "rebuild": rebuild}
+    "study": study, "verify": verify, "report": report, "inspect": inspect, "run": run,
+    "codelength": codelength, "decode": decode, "rebuild": rebuild}

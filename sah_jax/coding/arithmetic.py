@@ -33,6 +33,9 @@ HEAD_BYTES = 8
 
 _LEAST_HIGH = 1 << 24  # the high limb of 2**56
 
+_CARRY = 1 << 3  # more than a symbol's count of bytes
+_FIRST_BYTES = np.tri(MAX_SYMBOL_BYTES + 1, MAX_SYMBOL_BYTES, -1, bool)  # [k] masks the first k
+
 
 class Wide(NamedTuple):
     """An unsigned 64-bit number as two uint32 limbs."""
@@ -102,24 +105,28 @@ def _shift_byte(x: Wide, shift: jax.Array, byte: jax.Array | int = 0) -> Wide:
 
 @jax.jit
 def _encode_kernel(starts: jax.Array, freqs: jax.Array):
-    """Codes intervals [n]; returns bytes [n, 4], how many of them [n], carries [n], low and range."""
+    """Codes intervals [n].
+
+    Returns:
+      uint32 [n], whose top bytes each symbol moves to the stream; uint8 [n], how many of them,
+      plus `_CARRY` where the symbol carries; uint32 [4], the limbs of low and range at the end.
+    """
 
     def code(state, interval):
         low, width = state
         below, width = _narrow(width, _unit(width), *interval)
         low, carry = _add(low, below)
-        out, count = [], jnp.int32(0)
+        top, count = low.high, jnp.uint8(0)
         for _ in range(MAX_SYMBOL_BYTES):
             shift = width.high < _LEAST_HIGH
-            out.append((low.high >> 24).astype(jnp.uint8))
             count += shift
             low, width = _shift_byte(low, shift), _shift_byte(width, shift)
-        return (low, width), (jnp.stack(out), count, carry)
+        return (low, width), (top, count + jnp.where(carry, jnp.uint8(_CARRY), jnp.uint8(0)))
 
     zero, ones = jnp.uint32(0), jnp.uint32(0xFFFFFFFF)
-    (low, width), (out, counts, carries) = jax.lax.scan(
+    (low, width), (tops, counts) = jax.lax.scan(
         code, (Wide(zero, zero), Wide(ones, ones)), (starts, freqs))
-    return out, counts, carries, low, width
+    return tops, counts, jnp.stack([*low, *width])
 
 
 def encode(starts: np.ndarray, freqs: np.ndarray) -> bytes:
@@ -136,17 +143,18 @@ def encode(starts: np.ndarray, freqs: np.ndarray) -> bytes:
     if np.any(starts < 0) or np.any(freqs < 1) or np.any(starts + freqs > TOTAL):
         raise ValueError("interval out of range: a symbol needs freq >= 1 and start + freq <= 2**30")
     # The whole total as padding changes neither low nor range.
-    pad = bucket(len(starts)) - len(starts)
-    out, counts, carries, low, width = jax.device_get(_encode_kernel(
-        np.pad(starts, (0, pad)).astype(np.uint32),
-        np.pad(freqs, (0, pad), constant_values=TOTAL).astype(np.uint32)))
-    body = out[np.arange(MAX_SYMBOL_BYTES) < counts[:, None]]
+    padded = np.zeros((2, bucket(len(starts))), np.uint32)
+    padded[:, : len(starts)] = starts, freqs
+    padded[1, len(starts) :] = TOTAL
+    tops, counts, last = map(np.asarray, _encode_kernel(*padded))
+    carries, counts = counts >= _CARRY, counts % _CARRY
+    body = tops.astype(">u4").view(np.uint8).reshape(-1, 4)[_FIRST_BYTES[counts]]
     # A carry belongs to the byte before its symbol's; the intervals are nested, so at most
     # one falls on a byte. Python's integers let it run on from there.
     carried = np.zeros(len(body), np.uint8)
-    carried[(np.cumsum(counts) - counts)[carries] - 1] = 1
+    carried[(np.cumsum(counts, dtype=np.int64) - counts)[carries] - 1] = 1
     value = int.from_bytes(body.tobytes(), "big") + int.from_bytes(carried.tobytes(), "big")
-    low, width = ((int(x.high) << 32) | int(x.low) for x in (low, width))
+    low, width = ((int(high) << 32) | int(low) for high, low in last.reshape(2, 2))
     if len(body) and -low % (1 << 64) < width:
         return (value + (low > 0)).to_bytes(len(body), "big")
     # The multiple of 2**56 at or above low; it lies inside the range, which is no narrower.
@@ -171,18 +179,32 @@ def begin(window: jax.Array) -> State:
 def slot(state: State) -> jax.Array:
     """Returns the number below 2**30 whose interval is the next symbol's: offset // unit, capped."""
     unit = _unit(state.range)
-    shifted = Wide((unit.high << 29) | (unit.low >> 3), unit.low << 29)
+    # Division by digits of 15 bits (Knuth, The Art of Computer Programming 4.3.1, algorithm D).
+    # The divisor is moved up until its high limb has 17 bits: then a digit is estimated from the
+    # high limbs alone, and is at most 2 too small. The shift is 15 to 22.
+    zeros = jnp.where(unit.high > 0, jax.lax.clz(unit.high), 32 + jax.lax.clz(unit.low))
+    divisor = _shift_left(unit, zeros - 15)
+    first, rest = _digit(_shift_left(state.offset, zeros - 30), divisor)
+    second, _ = _digit(_shift_left(rest, jnp.uint32(15)), divisor)
+    return jnp.minimum((first << 15) + second, TOTAL - 1)
 
-    # Long division, one quotient bit a round.
-    def round_of(_, carry):
-        rest, shifted, quotient = carry
-        fits = ~_less(rest, shifted)
-        less = _subtract(rest, shifted)
+
+def _shift_left(x: Wide, by: jax.Array) -> Wide:
+    """x << by, for 0 <= by < 32; what leaves at the top is lost."""
+    carried = jnp.where(by > 0, x.low >> (32 - jnp.maximum(by, 1)), 0)
+    return Wide((x.high << by) | carried, x.low << by)
+
+
+def _digit(rest: Wide, divisor: Wide) -> tuple[jax.Array, Wide]:
+    """Returns quotient and remainder, for a quotient of at most 2**15; see `slot`."""
+    digit = rest.high // (divisor.high + 1)
+    rest = _subtract(rest, _scale(digit, divisor))
+    for _ in range(2):
+        fits = ~_less(rest, divisor)
+        less = _subtract(rest, divisor)
         rest = Wide(jnp.where(fits, less.high, rest.high), jnp.where(fits, less.low, rest.low))
-        shifted = Wide(shifted.high >> 1, (shifted.low >> 1) | (shifted.high << 31))
-        return rest, shifted, (quotient << 1) | fits.astype(jnp.uint32)
-
-    return jax.lax.fori_loop(0, TOTAL_BITS, round_of, (state.offset, shifted, jnp.uint32(0)))[2]
+        digit += fits
+    return digit, rest
 
 
 def advance(state: State, start: jax.Array, freq: jax.Array, window: jax.Array) -> State:

@@ -97,31 +97,46 @@ def interval(freqs_BV: jax.Array, tokens_B: jax.Array) -> tuple[jax.Array, jax.A
 def block_ends(freqs_BV: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns the frequencies in blocks [B, N, M] and where each block ends, uint32 [B, N].
 
-    It is what `find` searches; all rows at once, so that a search touches two short arrays.
+    It is what `find` searches: a search touches two short arrays, and not the vocabulary.
     """
-    size = freqs_BV.shape[-1]
-    freqs_BNM = _fold(freqs_BV, 1 << (max(size - 1, 1).bit_length() + 1) // 2)
+    freqs_BNM = _fold(freqs_BV, _block_size(freqs_BV.shape[-1]))
     return freqs_BNM, jnp.cumsum(jnp.sum(freqs_BNM, axis=-1, dtype=jnp.uint32), axis=-1)
 
 
+def _block_size(vocab: int) -> int:
+    """Returns a power of two near the square root; without padding, which is a copy, if possible."""
+    near = 1 << (vocab - 1).bit_length() // 2
+    divisor = vocab & -vocab
+    return divisor if near // 4 <= divisor <= 4 * near else near
+
+
 def find(
-    freqs_NM: jax.Array, ends_N: jax.Array, vocab: int, slot: jax.Array
+    freqs_BNM: jax.Array, ends_BN: jax.Array, vocab: int, row: jax.Array, slot: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns the token whose interval holds a slot, with its start and freq.
+    """Returns the token of a row whose interval holds a slot, with its start and freq.
 
     Args:
-      freqs_NM, ends_N: a row of what `block_ends` returned.
+      freqs_BNM, ends_BN: what `block_ends` returned.
       vocab: V.
+      row: int32 scalar.
       slot: uint32 scalar below 2**30.
     """
-    blocks, size = freqs_NM.shape
-    block = jnp.minimum(jnp.sum(ends_N <= slot, dtype=jnp.int32), blocks - 1)
-    freqs_M = freqs_NM[block]
-    ends_M = ends_N[block] - jnp.sum(freqs_M, dtype=jnp.uint32) + jnp.cumsum(freqs_M)
-    inside = jnp.minimum(jnp.sum(ends_M <= slot, dtype=jnp.int32), vocab - 1 - block * size)
-    token, freq = block * size + inside, freqs_M[inside]
-    start = ends_M[inside] - freq
-    return token, start, jnp.where(token == vocab - 1, arithmetic.TOTAL - start, freq)
+    _, blocks, size = freqs_BNM.shape
+    # Taken out of the whole here, and not by a scan over rows, which would copy each of them.
+    block = jnp.minimum(jnp.sum(ends_BN[row] <= slot, dtype=jnp.int32), blocks - 1)
+    freqs_M = freqs_BNM[row, block]
+    last = jnp.minimum(size, vocab - block * size) - 1
+
+    # One by one: half a block of additions is less than what a parallel sum would start up.
+    def before(place):
+        inside, start = place
+        return (inside < last) & (start + freqs_M[inside] <= slot)
+
+    inside, start = jax.lax.while_loop(
+        before, lambda place: (place[0] + 1, place[1] + freqs_M[place[0]]),
+        (jnp.int32(0), ends_BN[row, block] - jnp.sum(freqs_M, dtype=jnp.uint32)))
+    token = block * size + inside
+    return token, start, jnp.where(token == vocab - 1, arithmetic.TOTAL - start, freqs_M[inside])
 
 
 def _fold(x: jax.Array, columns: int) -> jax.Array:

@@ -89,12 +89,9 @@ class Ledger:
         the coder needed beyond the symbols' information is the last entry. (By luck a file
         can be some bits shorter than that information; the last fields then get fewer.)
         """
-        fields: dict[str, list[_Booking]] = {}
-        for booking in self._bookings:
-            fields.setdefault(booking.field, []).append(booking)
+        fields = dict.fromkeys(booking.field for booking in self._bookings)
         # Exact sums, so that writer and reader, who book symbols in other portions, agree.
-        sums = [(_exact_sum(booking.bits for booking in bookings),
-                 _exact_sum(booking.ideal_bits for booking in bookings)) for bookings in fields.values()]
+        sums = [self.costs(field) for field in fields]
         shares = _share([bits for bits, _ in sums], file_bytes)
         ideals = [*(ideal for _, ideal in sums), 0.0]
         return list(map(Entry, [*fields, TERMINATION], shares, ideals))
@@ -130,6 +127,11 @@ class Ledger:
     def ideal_bits(self) -> float:
         """The program's length without rounding of any kind."""
         return _exact_sum(booking.ideal_bits for booking in self._bookings)
+
+    def costs(self, field: str) -> tuple[float, float]:
+        """Returns what the symbols of a field cost by their frequencies, and ideally, in bits."""
+        bookings = [booking for booking in self._bookings if booking.field == field]
+        return _exact_sum(b.bits for b in bookings), _exact_sum(b.ideal_bits for b in bookings)
 
 
 def _grouped(booking: _Booking, by: str) -> Iterator[tuple[str, float, float, int | None]]:

@@ -33,8 +33,9 @@ class Rows(NamedTuple):
     make_cache: (rows, positions) -> the model's empty cache.
     variables: the model.
     rows, positions: B and the largest row length L.
-    start_token: the context of every row's first token.
+    start_token: what every row begins with.
     end_token: coded after a row that is shorter than its limit, or `NO_END`.
+    context: tokens between the start token and what is coded; the reader knows them.
     """
 
     predict: Predict
@@ -44,6 +45,7 @@ class Rows(NamedTuple):
     positions: int
     start_token: int
     end_token: int
+    context: tuple[int, ...] = ()
 
 
 class _Coded(NamedTuple):
@@ -53,28 +55,53 @@ class _Coded(NamedTuple):
     ideal_bits_LB: jax.Array  # float32
 
 
-def _decode_tokens(state, freqs_BV, given_B, alive_B, window):
-    """Takes a token of each row from the stream; returns the state, tokens, starts and freqs [B]."""
+def decode_tokens(state, freqs_BV, given_B, alive_B, window):
+    """Takes a token of each row from the stream.
 
-    def one_row(state, row):
-        freqs_NM, ends_N, alive = row
-        token, start, freq = freqs.find(freqs_NM, ends_N, freqs_BV.shape[-1], arithmetic.slot(state))
+    Args:
+      state: the decoder's.
+      freqs_BV: see `freqs.from_logits`.
+      given_B: not used; `look_up_tokens` returns these.
+      alive_B: bool; the other rows have no token.
+      window: uint8, see `arithmetic.advance`.
+
+    Returns:
+      The state, and int32 tokens and uint32 starts and freqs [B].
+    """
+
+    blocks = freqs.block_ends(freqs_BV)
+
+    def one_row(state, row_alive):
+        row, alive = row_alive
+        token, start, freq = freqs.find(*blocks, freqs_BV.shape[-1], row, arithmetic.slot(state))
         # The whole total moves nothing.
         start, freq = jnp.where(alive, start, 0), jnp.where(alive, freq, arithmetic.TOTAL)
         return arithmetic.advance(state, start, freq, window), (token, start, freq)
 
-    return jax.lax.scan(one_row, state, (*freqs.block_ends(freqs_BV), alive_B))
+    return jax.lax.scan(one_row, state, (jnp.arange(len(freqs_BV)), alive_B))
 
 
-def _look_up(state, freqs_BV, given_B, alive_B, window):
-    """Returns what `_decode_tokens` does for given tokens; the state stays."""
+def look_up_tokens(state, freqs_BV, given_B, alive_B, window):
+    """Returns what `decode_tokens` does for given tokens; the state stays."""
     starts_B, freqs_B = freqs.interval(freqs_BV, given_B)
     freqs_B = jnp.where(alive_B, freqs_B, arithmetic.TOTAL)
     return state, (given_B, jnp.where(alive_B, starts_B, 0), freqs_B)
 
 
 @functools.partial(jax.jit, static_argnames="predict")
-def _run(predict, variables, cache, tokens_LB, limits_B, start_token, end_token, decoding, state, window):
+def _read_context(predict, variables, cache, tokens_C, first_B):
+    """Returns the cache after tokens that every row has."""
+
+    def step(cache, token_at):
+        token, position = token_at
+        return predict(variables, cache, jnp.full_like(first_B, token), position)[0], None
+
+    return jax.lax.scan(step, cache, (tokens_C, jnp.arange(len(tokens_C))))[0]
+
+
+@functools.partial(jax.jit, static_argnames="predict")
+def _run(predict, variables, cache, skipped, tokens_LB, limits_B, first_token, end_token, decoding, state,
+         window):
     """Codes a batch in either direction; returns the decoder's state and `_Coded`."""
     length, rows = tokens_LB.shape
     nothing = _Coded(
@@ -87,11 +114,11 @@ def _run(predict, variables, cache, tokens_LB, limits_B, start_token, end_token,
 
     def step(carry):
         position, previous_B, alive_B, cache, state, coded = carry
-        cache, logits_BV = predict(variables, cache, previous_B, position)
+        cache, logits_BV = predict(variables, cache, previous_B, skipped + position)
         # Both directions get the same integers: no float is computed on the other side of this.
         freqs_BV = jax.lax.optimization_barrier(freqs.from_logits(logits_BV))
         state, (tokens_B, starts_B, freqs_B) = jax.lax.cond(
-            decoding, _decode_tokens, _look_up, state, freqs_BV, tokens_LB[position], alive_B, window)
+            decoding, decode_tokens, look_up_tokens, state, freqs_BV, tokens_LB[position], alive_B, window)
         nats_B = jax.nn.logsumexp(logits_BV, axis=-1) - jnp.take_along_axis(
             logits_BV, tokens_B[:, None], axis=-1)[:, 0]
         ideal_B = jnp.where(alive_B, nats_B / jnp.log(2.0), 0.0)
@@ -102,16 +129,20 @@ def _run(predict, variables, cache, tokens_LB, limits_B, start_token, end_token,
         alive_B &= (tokens_B != end_token) & (position + 1 < limits_B)
         return position + 1, tokens_B, alive_B, cache, state, coded
 
-    first = (jnp.int32(0), jnp.full(rows, start_token, jnp.int32), limits_B > 0, cache, state, nothing)
+    first = (jnp.int32(0), jnp.full(rows, first_token, jnp.int32), limits_B > 0, cache, state, nothing)
     _, _, _, _, state, coded = jax.lax.while_loop(unfinished, step, first)
     return state, coded
 
 
 def _call(batch: Rows, tokens_LB: np.ndarray, limits_B: np.ndarray, decoding: bool, state, window):
+    cache = batch.make_cache(batch.rows, len(batch.context) + batch.positions)
+    known = np.array([batch.start_token, *batch.context], np.int32)
+    if batch.context:
+        cache = _read_context(
+            batch.predict, batch.variables, cache, known[:-1], np.zeros(batch.rows, np.int32))
     return _run(
-        batch.predict, batch.variables, batch.make_cache(batch.rows, batch.positions),
-        tokens_LB.astype(np.int32), limits_B.astype(np.int32), np.int32(batch.start_token),
-        np.int32(batch.end_token), np.bool_(decoding), state, window)
+        batch.predict, batch.variables, cache, np.int32(len(batch.context)), tokens_LB.astype(np.int32),
+        limits_B.astype(np.int32), known[-1], np.int32(batch.end_token), np.bool_(decoding), state, window)
 
 
 def _window_symbols(batch: Rows) -> int:

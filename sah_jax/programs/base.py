@@ -97,30 +97,37 @@ def parse_setting(family: Family, given: Mapping[str, Any]) -> Any:
 
 
 def language_rows(
-    base: base_lib.BaseModel, program: dict, rows: int, positions: int, end_token: int
+    base: base_lib.BaseModel, program: dict, rows: int, positions: int, end_token: int,
+    context: tuple[int, ...] = (),
 ) -> tokens.Rows:
     """Returns what codes token sequences under the (adapted) base model."""
     return tokens.Rows(
         predict=base_lib.cached_step(base.decoder),
         make_cache=lambda batch, slots: decoder_lib.init_cache(base.spec, batch, slots, base.decoder.dtype),
         variables={"params": base.params, "program": program},
-        rows=rows, positions=positions, start_token=base.spec.start_token, end_token=end_token)
+        rows=rows, positions=positions, start_token=base.spec.start_token, end_token=end_token,
+        context=context)
 
 
 _LOG_CAPACITIES = range(4, 20)
 
 
+def capacity(positions: int) -> int:
+    """Returns the power of two, at least 16, that holds `positions` tokens."""
+    return 1 << max(_LOG_CAPACITIES[0], (positions - 1).bit_length())
+
+
 def write_capacity(writer: file.ProgramWriter, positions: int) -> int:
-    """Codes the power of two that holds `positions` tokens, and returns it (at least 16)."""
-    log = max(_LOG_CAPACITIES[0], (positions - 1).bit_length())
-    integers.write_choice(writer, _LOG_CAPACITIES, log)
-    return 1 << log
+    """Codes `capacity(positions)` and returns it."""
+    size = capacity(positions)
+    integers.write_choice(writer, _LOG_CAPACITIES, size.bit_length() - 1)
+    return size
 
 
 def read_capacity(reader: file.ProgramReader, base: base_lib.BaseModel) -> int:
     """Reads what `write_capacity` wrote, at most twice the model's positions."""
-    capacity = 1 << integers.read_choice(reader, _LOG_CAPACITIES)
-    if capacity >= 2 * max(base.spec.max_positions, 1 << _LOG_CAPACITIES[0]):
+    size = 1 << integers.read_choice(reader, _LOG_CAPACITIES)
+    if size >= 2 * max(base.spec.max_positions, 1 << _LOG_CAPACITIES[0]):
         raise reader.invalid(
-            f"it claims sequences of {capacity} tokens, the model has {base.spec.max_positions} positions")
-    return capacity
+            f"it claims sequences of {size} tokens, the model has {base.spec.max_positions} positions")
+    return size

@@ -7,7 +7,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sah_jax import errors, numerics
@@ -45,22 +45,30 @@ def verify(model: str, program: pathlib.Path, extra_environment: Mapping[str, st
         return Verdict(False, f"{program} has no sidecar {sidecar.path_for(program).name} to compare with")
     scores = record["scores"]
     splits = {scores["selection_split"]: scores["num_selection"], "test": scores["num_test"]}
-    environment = {
-        **os.environ, **numerics.environment_for(record["profile"]), **(extra_environment or {})}
-    with tempfile.TemporaryDirectory(prefix="sah-verify-") as folder:
-        copy = pathlib.Path(folder) / program.name
-        copy.write_bytes(data)
-        command = [
-            sys.executable, "-m", "sah_jax", "rebuild", str(copy), f"--model={model}",
-            f"--dtype={record['base']['dtype']}", f"--task={scores['task']}",
-            *(f"--score={split}:{num}" for split, num in splits.items())]
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-            check=False)
+    done = run_fresh("rebuild", data, [
+        f"--model={model}", f"--dtype={record['base']['dtype']}", f"--task={scores['task']}",
+        *(f"--score={split}:{num}" for split, num in splits.items())], record["profile"], extra_environment)
     if done.returncode or not done.stdout:
         said = done.stderr.strip().splitlines()
         return Verdict(False, said[-1] if said else f"the process ended with code {done.returncode}")
     return _compare(json.loads(done.stdout.splitlines()[-1]), record)
+
+
+def run_fresh(
+    command: str, data: bytes, arguments: Sequence[str], profile: Mapping[str, Any],
+    extra_environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess:
+    """Runs `sah COMMAND FILE ARGUMENTS` on a copy of a file that lies alone in a folder.
+
+    The process has the given numerics profile as far as an environment can give it.
+    """
+    environment = {**os.environ, **numerics.environment_for(profile), **(extra_environment or {})}
+    with tempfile.TemporaryDirectory(prefix="sah-verify-") as folder:
+        copy = pathlib.Path(folder) / sidecar.PROGRAM_NAME
+        copy.write_bytes(data)
+        return subprocess.run(
+            [sys.executable, "-m", "sah_jax", command, str(copy), *arguments], env=environment,
+            capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
 
 
 def _compare(got: Mapping[str, Any], record: Mapping[str, Any]) -> Verdict:

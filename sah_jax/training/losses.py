@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-_BLOCK_TOKENS = 1024
+from sah_jax.coding import costs
 
 
 def summed_cross_entropy(
@@ -25,11 +25,7 @@ def summed_cross_entropy(
       targets_BL: int32 token after each position.
       weights_BL: float32, 0 where a position does not count.
     """
-    tokens = targets_BL.size
-    block = min(_BLOCK_TOKENS, tokens)
-    pad = -tokens % block
-    blocks = lambda x: jnp.pad(
-        x.reshape(tokens, -1), ((0, pad), (0, 0))).reshape(-1, block, x.reshape(tokens, -1).shape[1])
+    block = costs.block_tokens(logits_of, hidden_BLD)
 
     # The block's logits are computed again in the backward pass rather than kept.
     @jax.checkpoint
@@ -38,10 +34,8 @@ def summed_cross_entropy(
         chosen_M = jnp.take_along_axis(logits_MV, targets_M[:, None], axis=-1)[:, 0]
         return jnp.sum(weights_M * (jax.nn.logsumexp(logits_MV, axis=-1) - chosen_M))
 
-    def add(total, block_of):
-        hidden_MD, targets_M1, weights_M1 = block_of
-        return total + block_sum(hidden_MD, targets_M1[:, 0], weights_M1[:, 0]), None
+    def add(total, inputs):
+        return total + block_sum(*inputs), None
 
-    total, _ = jax.lax.scan(
-        add, jnp.float32(0), (blocks(hidden_BLD), blocks(targets_BL), blocks(weights_BL)))
-    return total
+    inputs = tuple(costs.in_blocks(x, block) for x in (hidden_BLD, targets_BL, weights_BL))
+    return jax.lax.scan(add, jnp.float32(0), inputs)[0]

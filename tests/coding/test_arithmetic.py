@@ -316,3 +316,27 @@ def test_an_accepted_stream_is_what_its_symbols_are_written_as():
             assert written == stream or len(written) == len(stream) - 1
     assert accepted > 30
     assert longer < 0.03 * accepted
+
+
+_slots = jax.jit(arithmetic.slot)
+
+
+def _wide(numbers):
+    return arithmetic.Wide(*(np.array([n >> shift & 0xFFFFFFFF for n in numbers], np.uint32)
+                             for shift in (32, 0)))
+
+
+def test_the_slot_is_the_quotient_of_offset_and_unit():
+    rng = random.Random(5)
+    widths = [2**56, 2**56 + 1, 2**57 - 1, 2**63, 2**64 - 1, (2**34 - 1) << 30, (2**33 + 1) << 30]
+    widths += [rng.randrange(1 << bits, 2 << bits) for bits in range(56, 64) for _ in range(500)]
+    cases = []
+    for width in widths:
+        unit = width >> 30
+        # Around multiples of the unit and of its first digit, where an estimate could slip.
+        near = [unit * rng.randrange(2**30), (unit << 15) * rng.randrange(2**15), unit << 30, width, 0]
+        offsets = {rng.randrange(width), *(n + d for n in near for d in (-2, -1, 0, 1))}
+        cases += [(offset, width) for offset in offsets if 0 <= offset < width]
+    offsets, widths = zip(*cases, strict=True)
+    got = _slots(arithmetic.State(_wide(offsets), _wide(widths), np.int32(0)))
+    assert got.tolist() == [min(o // (w >> 30), TOTAL - 1) for o, w in cases]

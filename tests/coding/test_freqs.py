@@ -24,8 +24,9 @@ _from_logits = jax.jit(freqs.from_logits)
 
 @functools.partial(jax.jit, static_argnames="vocab")
 def _find(row_V, slots_B, vocab):
-    freqs_BNM, ends_BN = freqs.block_ends(row_V[None])
-    return jax.vmap(lambda slot: freqs.find(freqs_BNM[0], ends_BN[0], vocab, slot))(slots_B)
+    # The row that is searched is the second of three.
+    blocks = freqs.block_ends(jnp.stack([row_V[::-1], row_V, row_V[::-1]]))
+    return jax.lax.map(lambda slot: freqs.find(*blocks, vocab, 1, slot), slots_B)
 
 
 def _entries(logits):

@@ -1,6 +1,7 @@
 """Token sequences: they come back, at the model's price, through one executable."""
 
 import functools
+import re
 
 import hypothesis
 import jax.numpy as jnp
@@ -277,3 +278,41 @@ def test_logits_that_are_not_float32_are_refused():
 
     with pytest.raises(ValueError, match="expected float32"):
         tokens.write_rows(file.ProgramWriter(), _batch(predict=predict), [[1]], [5])
+
+
+def test_no_float_is_computed_on_either_side_of_the_choice_of_direction():
+    """XLA may move what only one branch needs into it; then the other direction's floats could differ."""
+    batch = _batch(3)
+    arguments = (
+        batch.variables, _make_cache(3, POSITIONS), np.int32(0), np.zeros((POSITIONS, 3), np.int32),
+        np.zeros(3, np.int32), np.int32(START), np.int32(END), np.bool_(True),
+        arithmetic.begin(np.zeros(8, np.uint8)), np.zeros(64, np.uint8))
+    text = tokens._run.lower(_predict, *arguments).compile().as_text()
+    computations = {block.split(" ", 1)[0]: block for block in text.split("\n\n")}
+    branches = [name for found in re.findall(r"(?:true|false)_computation=(%\S+?)[,\s]", text) +
+                re.findall(r"branch_computations={([^}]*)}", text) for name in re.findall(r"%[\w.-]+", found)]
+    assert len(branches) == 2
+    seen, waiting = set(), list(branches)
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += re.findall(r"(?:calls|to_apply|body|condition)=(%[\w.-]+)", computations[name])
+    inside = "".join(computations[name] for name in seen)
+    assert "u32[" in inside and not re.findall(r"\bf\d\d\[", inside)
+
+
+def test_a_context_is_read_and_not_coded():
+    known = (5, 2, 9)
+    plain, with_context = _batch(), _batch()._replace(context=known)
+    sequences, limits = [[1, 2, 4, 5], [], [6, 8]], [5, 3, 9]
+    data, writer = _written(with_context, sequences, limits)
+    assert _read(data, with_context, limits)[0] == sequences
+    # The same as coding the context too, less its cost.
+    whole, cost = [[*known, *sequence] for sequence in sequences], 0.0
+    _, longer = _written(_batch(positions=POSITIONS + 3), whole, [limit + 3 for limit in limits])
+    for _ in sequences:
+        _, alone = _written(_batch(1, 3, tokens.NO_END), [list(known)], [3])
+        cost += alone.ledger.ideal_bits
+    assert writer.ledger.ideal_bits == pytest.approx(longer.ledger.ideal_bits - cost, abs=1e-3)
+    assert _written(plain, sequences, limits)[0] != data

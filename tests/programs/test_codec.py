@@ -131,7 +131,9 @@ def test_another_base_model_does_not_decode_tokens(programs, step0):
 def test_unknown_version_and_family_are_named(nano):
     with pytest.raises(errors.UserError, match="format version is 16"):
         codec.read(b"\xf0\x00", nano)
-    with pytest.raises(errors.UserError, match="family code is 15"):
+    with pytest.raises(errors.UserError, match="family code is 14"):
+        codec.read(b"\x0e\x00", nano)
+    with pytest.raises(errors.UserError, match="holds texts, expected a program"):
         codec.read(b"\x0f\x00", nano)
 
 
@@ -148,3 +150,26 @@ def test_unknown_family_is_named():
 def test_wrong_settings_are_named(setting, message):
     with pytest.raises(errors.UserError, match=message):
         family_lib.parse_setting(registry.get_family("lora"), setting)
+
+
+@pytest.mark.parametrize("name", ["baseline", "icl"])
+def test_a_check_is_32_bits_and_tells_any_other_model(name, programs, nano, nano_math, step0):
+    family = registry.get_family(name)
+    theta = family.fit(
+        family_lib.parse_setting(family, SETTINGS[name]), nano, nano_math, 3, codec.silent)
+    checked = codec.write(family, theta, nano, check=True)
+    assert 24 <= checked.bits - programs[name].bits <= 40
+    assert codec.read(checked.data, nano).adapted.digest() == programs[name].adapted.digest()
+    assert {entry.field: entry.ideal_bits for entry in checked.ledger}["check"] == 32
+    refused = 0
+    for index in range(1, len(checked.data)):
+        for bit in range(8):
+            other = checked.data[index] ^ 1 << bit
+            flipped = checked.data[:index] + bytes([other]) + checked.data[index + 1 :]
+            with pytest.raises(errors.UserError):
+                codec.read(flipped, nano)
+            refused += 1
+    assert refused == 8 * (len(checked.data) - 1)
+    if name == "icl":
+        with pytest.raises(errors.UserError):
+            codec.read(checked.data, step0)

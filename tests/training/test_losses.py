@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sah_jax.coding import costs
 from sah_jax.training import losses
 
 WIDTH, VOCABULARY = 6, 37
@@ -52,7 +53,7 @@ def _sizes(jaxpr):
     (1, 1, 7),
 ])
 def test_blocks_give_the_plain_loss_and_gradient(monkeypatch, block, batch, length):
-    monkeypatch.setattr(losses, "_BLOCK_TOKENS", block)
+    monkeypatch.setattr(costs, "_BLOCK_TOKENS", block)
     head_DV, hidden_BLD, targets_BL, weights_BL = _problem(batch, length)
     blocked, plain = (
         jax.value_and_grad(_of(loss, targets_BL, weights_BL), argnums=(0, 1))(head_DV, hidden_BLD)

@@ -1,0 +1,237 @@
+"""How many bits texts cost under a base model, with or without a program."""
+
+import dataclasses
+import itertools
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from sah_jax import errors, numerics
+from sah_jax.coding import arithmetic, costs
+from sah_jax.models import base as base_lib
+from sah_jax.models import costs as model_costs
+from sah_jax.programs import base as family_lib
+from sah_jax.programs import codec
+from sah_jax.programs import texts as texts_lib
+from sah_jax.studies import verification
+from sah_jax.tasks import registry as task_registry
+
+_DEFAULT_EXAMPLES = 64
+_ROWS = 8  # at a time by teacher forcing
+
+
+@dataclasses.dataclass(frozen=True)
+class TextCosts:
+    """What each token of one text costs.
+
+    Attributes:
+      name: where the text comes from, such as "line 3".
+      text: the text.
+      pieces: the text of each token; the end of the text is the last token, and "".
+      token_ids: the tokens.
+      ideal_bits: float64 [n], -log2 of each token's probability.
+      quantised_bits: float64 [n], -log2 of its integer frequency over 2**30.
+    """
+
+    name: str
+    text: str
+    pieces: tuple[str, ...]
+    token_ids: tuple[int, ...]
+    ideal_bits: np.ndarray
+    quantised_bits: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Emitted:
+    """A file that holds all texts.
+
+    Attributes:
+      bits: eight times its size.
+      ideal_bits, quantised_bits: of its symbols, under the cached step that coded them.
+      verified: whether a fresh process got the same tokens back; None if it was not tried.
+    """
+
+    bits: int
+    ideal_bits: float
+    quantised_bits: float
+    verified: bool | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Codelength:
+    """The costs of texts.
+
+    Attributes:
+      source: what was coded, as the user named it.
+      model: the base model's name.
+      base_digest: its digest.
+      program: the program file's path, or "".
+      adapted_digest: the digest of what it adapts the base to, or "".
+      texts: one by one; costs by teacher forcing, all positions at once.
+      emitted: the file, if one was made.
+      profile: the numerics profile.
+      inexact: how many texts the tokenizer does not give back byte for byte.
+    """
+
+    source: str
+    model: str
+    base_digest: str
+    program: str
+    adapted_digest: str
+    texts: tuple[TextCosts, ...]
+    emitted: Emitted | None
+    profile: dict
+    inexact: int = 0
+
+
+def read_texts(source: str, field: str, num: int | None, seed: int) -> list[tuple[str, str]]:
+    """Returns the names and texts of a source.
+
+    Args:
+      source: a text file (one text), a .jsonl file (a text a line), `-` for standard input (one
+        text), or task:NAME[:SPLIT] for prompts with their answers (default: the train split).
+      field: the key of a .jsonl line's text; keys joined by + are joined texts.
+      num: at most so many texts; all if None (a task's: 64).
+      seed: of a task's examples.
+
+    Raises:
+      UserError: the source cannot be read, or has no text.
+    """
+    kind, _, rest = source.partition(":")
+    if kind == "task":
+        name, _, split = rest.partition(":")
+        split = split or "train"
+        examples = task_registry.get_task(name).examples(split, num or _DEFAULT_EXAMPLES, seed)
+        found = [(f"{split} {i}", e.prompt + e.answer) for i, e in enumerate(examples)]
+    else:
+        content = _read(source)
+        found = [(source, content)] if content else []
+        if source.endswith(".jsonl"):
+            lines = [(i, line) for i, line in enumerate(content.split("\n"), start=1) if line.strip()]
+            found = [(f"line {i}", _of_line(source, i, line, field)) for i, line in lines[:num]]
+    if not found:
+        raise errors.UserError(f"{source}: holds no text; give another source.")
+    return found[:num]
+
+
+def _read(source: str) -> str:
+    try:
+        data = sys.stdin.buffer.read() if source == "-" else pathlib.Path(source).read_bytes()
+        return data.decode("utf-8")
+    except OSError as error:
+        raise errors.UserError(
+            f"{source}: cannot be read ({error.strerror}), expected a text file, a .jsonl file, - or "
+            "task:NAME[:SPLIT]; correct the source.") from error
+    except UnicodeDecodeError as error:
+        raise errors.UserError(
+            f"{source}: has a byte at {error.start} that is not UTF-8, expected text; convert it.") from error
+
+
+def _of_line(source: str, number: int, line: str, field: str) -> str:
+    try:
+        record = json.loads(line)
+        texts = [record[key] for key in field.split("+")]
+    except (ValueError, KeyError, TypeError) as error:
+        raise errors.UserError(
+            f"{source}: line {number} has no text {field!r} ({error!r}); set --field to the keys of the "
+            "text, such as question+answer.") from error
+    if not all(isinstance(text, str) for text in texts):
+        raise errors.UserError(
+            f"{source}: line {number} has no string {field!r}; set --field to another key.")
+    return "".join(texts)
+
+
+def measure(
+    source: str, named_texts: Sequence[tuple[str, str]], base: base_lib.BaseModel,
+    adapted: family_lib.Adapted, program: str = "", emitted: Emitted | None = None,
+) -> Codelength:
+    """Returns the costs of texts by teacher forcing, in the rows that a file of them has.
+
+    Args:
+      source: what the texts are called.
+      named_texts: name and text of each.
+      base: the base model.
+      adapted: what the program adds to it, if there is one.
+      program: the program file's path, or "".
+      emitted: the file that the texts were coded into, if they were.
+
+    Raises:
+      UserError: a text cannot be coded under this model.
+    """
+    encoded = [base.encode(text) for _, text in named_texts]
+    limit = texts_lib.row_limit(base, adapted, encoded)
+    rows = [(index, row) for index, tokens in enumerate(encoded) for row in texts_lib.split(tokens, limit)]
+    ideal, quantised = [[] for _ in encoded], [[] for _ in encoded]
+    # Alike lengths together, so that little is padding; few shapes are compiled.
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i][1]))
+    costs_of: dict[int, costs.Costs] = {}
+    for first in range(0, len(order), _ROWS):
+        some = order[first : first + _ROWS]
+        found = _row_costs(base, adapted, [rows[i][1] for i in some], limit)
+        costs_of |= dict(zip(some, found, strict=True))
+    for index, (text, _) in enumerate(rows):
+        ideal[text].append(costs_of[index].ideal_bits)
+        quantised[text].append(costs_of[index].quantised_bits)
+    end = base.spec.end_tokens[0]
+    return Codelength(
+        source, base.name, base.digest, program, adapted.digest() if program else "",
+        tuple(
+            TextCosts(name, text, (*_pieces(base, text), ""), (*tokens, end), np.concatenate(i),
+                      np.concatenate(q))
+            for (name, text), tokens, i, q in zip(named_texts, encoded, ideal, quantised, strict=True)),
+        emitted, numerics.profile(base.dtype),
+        sum(base.decode(tokens) != text for (_, text), tokens in zip(named_texts, encoded, strict=True)))
+
+
+def _row_costs(base, adapted, rows: Sequence[Sequence[int]], limit: int) -> list[costs.Costs]:
+    """Returns the costs, float64, of the tokens of at most `_ROWS` rows, ends included."""
+    known = [base.spec.start_token, *adapted.context]
+    ended = [[*row, base.spec.end_tokens[0]][:limit] for row in rows]
+    longest = min(arithmetic.bucket(max(map(len, ended))), limit)
+    tokens_BL = np.zeros((_ROWS, len(known) + longest), np.int32)
+    tokens_BL[:, : len(known)] = known
+    for row, tokens in enumerate(ended):
+        tokens_BL[row, len(known) : len(known) + len(tokens)] = tokens
+    got = jax.device_get(model_costs.token_costs(base.decoder, adapted.variables(base), tokens_BL))
+    got = jax.tree.map(lambda x: x[:, len(known) - 1 :].astype(np.float64), got)
+    return [jax.tree.map(lambda x, row=row, tokens=tokens: x[row, : len(tokens)], got)
+            for row, tokens in enumerate(ended)]
+
+
+def _pieces(base: base_lib.BaseModel, text: str) -> list[str]:
+    """Returns the part of a text that each of its tokens stands for; together they are the text."""
+    ends = [end for _, end in base.tokenizer.encode(text, add_special_tokens=False).offsets]
+    # What no token covers, such as a space that the tokenizer strips, goes to the next one, and
+    # a character of several tokens to the first of them.
+    ends = [*itertools.accumulate(ends[:-1], max), len(text)] if ends else []
+    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def emit(
+    named_texts: Sequence[tuple[str, str]], base: base_lib.BaseModel, adapted: family_lib.Adapted,
+    batch_size: int, report: family_lib.Report = codec.silent,
+) -> tuple[bytes, Emitted]:
+    """Codes texts into a file; returns it and what it cost, not verified.
+
+    Raises:
+      UserError: see `texts.write`.
+    """
+    written = texts_lib.write(
+        [base.encode(text) for _, text in named_texts], base, adapted, batch_size, report)
+    quantised, ideal = written.books.costs("texts")
+    return written.data, Emitted(8 * len(written.data), ideal, quantised, None)
+
+
+def comes_back(
+    data: bytes, named_texts: Sequence[tuple[str, str]], base: base_lib.BaseModel, program: str
+) -> bool:
+    """Whether a fresh process, given base model, program and file, gets the same tokens back."""
+    expected = texts_lib.digest([base.encode(text) for _, text in named_texts])
+    given = ["--digest", f"--model={base.source}", f"--dtype={base.dtype}"]
+    given += [f"--program={pathlib.Path(program).resolve()}"] if program else []
+    done = verification.run_fresh("decode", data, given, numerics.profile(base.dtype))
+    return done.returncode == 0 and done.stdout.strip() == expected
