@@ -10,14 +10,18 @@ One thread on both sides, repeats interleaved, medians of CPU seconds. Parts:
   models prebuilt      the peer's floor: nothing but coding; ours from given intervals
   reference            the Decimal interval of 2,000 digits that the reference computes
   overhead             emitted over ideal bits on peaked logits
+  nano                 1,000 examples emitted and decoded under the shipped model, beside training
+  memory               peak RSS at a vocabulary of 128,256, and when the length doubles
 """
 
 import decimal
 import functools
 
 import constriction
+import end_to_end
 import jax
 import jax.numpy as jnp
+import memory
 import numpy as np
 from common import arguments, figure, paired, write
 
@@ -205,7 +209,8 @@ def overhead() -> list[dict]:
 
 PARTS = {
     "from probabilities": lambda: coders("from probabilities"), "from logits": lambda: coders("from logits"),
-    "models prebuilt": prebuilt, "reference": reference, "overhead": overhead}
+    "models prebuilt": prebuilt, "reference": reference, "overhead": overhead,
+    "nano": end_to_end.figures, "memory": memory.figures}
 
 
 def main() -> None:

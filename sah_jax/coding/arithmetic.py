@@ -180,8 +180,9 @@ def slot(state: State) -> jax.Array:
     """Returns the number below 2**30 whose interval is the next symbol's: offset // unit, capped."""
     unit = _unit(state.range)
     # Division by digits of 15 bits (Knuth, The Art of Computer Programming 4.3.1, algorithm D).
-    # The divisor is moved up until its high limb has 17 bits: then a digit is estimated from the
-    # high limbs alone, and is at most 2 too small. The shift is 15 to 22.
+    # The divisor is moved up, by 15 to 22, until its high limb h has 17 bits. Then a digit that is
+    # estimated from the high limbs alone is at most 1 too small: the estimate differs from the
+    # quotient by less than (2**32 + h) / (h * (h + 1)) <= 1.
     zeros = jnp.where(unit.high > 0, jax.lax.clz(unit.high), 32 + jax.lax.clz(unit.low))
     divisor = _shift_left(unit, zeros - 15)
     first, rest = _digit(_shift_left(state.offset, zeros - 30), divisor)
@@ -199,12 +200,10 @@ def _digit(rest: Wide, divisor: Wide) -> tuple[jax.Array, Wide]:
     """Returns quotient and remainder, for a quotient of at most 2**15; see `slot`."""
     digit = rest.high // (divisor.high + 1)
     rest = _subtract(rest, _scale(digit, divisor))
-    for _ in range(2):
-        fits = ~_less(rest, divisor)
-        less = _subtract(rest, divisor)
-        rest = Wide(jnp.where(fits, less.high, rest.high), jnp.where(fits, less.low, rest.low))
-        digit += fits
-    return digit, rest
+    fits = ~_less(rest, divisor)
+    less = _subtract(rest, divisor)
+    return digit + fits, Wide(
+        jnp.where(fits, less.high, rest.high), jnp.where(fits, less.low, rest.low))
 
 
 def advance(state: State, start: jax.Array, freq: jax.Array, window: jax.Array) -> State:

@@ -12,6 +12,8 @@ A key is seen by a query when its slot is not after the query's position. So rig
 needs no mask: whatever lies beyond a row's end is overwritten before it can be seen.
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -168,5 +170,10 @@ def init_cache(spec: config_lib.ModelConfig, batch: int, slots: int, dtype: jnp.
 
 def abstract_params(decoder: Decoder) -> dict:
     """Returns the `params` tree as `jax.ShapeDtypeStruct`s; nothing is allocated."""
+    return jax.tree.map(lambda leaf: leaf, _abstract_params(decoder))  # the caller's own dictionaries
+
+
+@functools.cache
+def _abstract_params(decoder: Decoder) -> dict:
     tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
     return jax.eval_shape(decoder.init, jax.random.key(0), tokens)["params"]

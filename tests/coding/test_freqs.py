@@ -167,22 +167,20 @@ def test_no_token_costs_much_more_than_its_probability(vocab):
 def test_find_inverts_interval(vocab):
     rng = np.random.default_rng(vocab)
     special = _special_rows(vocab)
-    rows = _freqs([
-        rng.normal(size=vocab) * 3, special["uniform"], special["one-hot"], special["falling"]])
+    logits = [rng.normal(size=vocab) * 3, special["uniform"], special["one-hot"], special["falling"]]
     # Every token, or around the edges of every kind of block.
     powers = [1 << k for k in range(17)]
     edges = {vocab - 1, vocab // 2, *powers, *(power - 1 for power in powers),
              *(block * 512 + side for block in (1, 100, 250) for side in (-1, 0, 1))}
     tokens = np.array(sorted(
         range(vocab) if vocab <= 1024 else (token for token in edges if token < vocab)))
-    for row in rows:
+    for row, row_V in zip(_freqs(logits), _entries(logits).astype(np.uint32), strict=True):
         ends = np.cumsum(row)
-        row_V = row.astype(np.uint32)
         starts, widths = freqs.interval(
             jnp.broadcast_to(row_V, (len(tokens), vocab)), jnp.asarray(tokens, jnp.int32))
         assert (np.asarray(starts) == (ends - row)[tokens]).all()
         assert (np.asarray(widths) == row[tokens]).all()
-        for slots in (starts, starts + widths - 1, starts + widths // 2):
+        for slots in (starts, starts + (widths - 1), starts + widths // 2):
             found, found_starts, found_widths = _find(row_V, slots, vocab)
             assert (np.asarray(found) == tokens).all()
             assert (found_starts == starts).all() and (found_widths == widths).all()

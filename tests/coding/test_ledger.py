@@ -119,6 +119,15 @@ def test_views_add_up_what_belongs_together(view, expected):
     assert math.fsum(part.ideal_bits for part in parts) == pytest.approx(76.5)
 
 
+def test_tokens_that_are_of_no_example_are_told_apart_by_their_field():
+    book = ledger.Ledger()
+    for field, freq in (("cue", 1 << 28), ("prompt", 1 << 27)):
+        book.add(field, np.array([freq], np.uint32), parts={
+            "token": np.array([0]), "token_id": np.array([4])})
+    assert book.view("token", 1) == [
+        ("cue, token 0", 2, 2.0, 4), ("prompt, token 0", 3, 3.0, 4), (ledger.TERMINATION, 3, 0.0, None)]
+
+
 def test_views_that_tell_more_than_the_fields_are_named():
     assert _structured().views == ("tensor", "layer", "example", "token")
     assert _booked([("a", [5])]).views == ()

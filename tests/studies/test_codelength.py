@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import types
 
 import numpy as np
 import pytest
+import tokenizers
 
 from sah_jax import errors
 from sah_jax.programs import base as family_lib
@@ -92,11 +94,17 @@ def test_sources(tmp_path, monkeypatch, nano_math):
             read(source, field)
 
 
+def test_pieces_are_the_text_whatever_offsets_a_tokenizer_gives():
+    for offsets in ([], [(0, 2), (0, 1), (3, 4)], [(1, 2), (2, 2), (2, 3)]):
+        encoding = types.SimpleNamespace(offsets=offsets)
+        tokenizer = types.SimpleNamespace(encode=lambda text, encoding=encoding, **_: encoding)
+        pieces = codelength._pieces(types.SimpleNamespace(tokenizer=tokenizer), "abcde" if offsets else "")
+        assert len(pieces) == len(offsets) and "".join(pieces) == ("abcde" if offsets else "")
+
+
 def test_texts_that_the_tokenizer_alters_are_counted(nano, measured):
     assert measured[1].inexact == 0
     lossy = dataclasses.replace(nano, tokenizer=type(nano.tokenizer).from_str(nano.tokenizer.to_str()))
-    import tokenizers
-
     lossy.tokenizer.normalizer = tokenizers.normalizers.Lowercase()
     got = codelength.measure("here", [("a", "Tom has 12."), ("b", "he has 9.")], lossy, NOTHING)
     assert got.inexact == 1 and "".join(got.texts[0].pieces) == "Tom has 12."
