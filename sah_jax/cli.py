@@ -103,7 +103,10 @@ def _prepare(program: pathlib.Path):
 
     record = sidecar.read(program)
     if record:
-        os.environ.update(numerics.environment_for(record["profile"]))
+        try:
+            numerics.set_process(record["profile"])
+        except errors.UserError as error:
+            raise errors.UserError(f"{sidecar.path_for(program)}: {error}") from error
     return record
 
 
@@ -125,7 +128,6 @@ def _decode(program: pathlib.Path, model: str, dtype: str):
             f"{program}: was made for the base model {record['base']['name']} with digest "
             f"{record['base']['digest'][:12]}, {model} has {base.digest[:12]}; "
             "give the model it was made for.")
-    difference = numerics.difference(record["profile"], numerics.profile(base.dtype)) if record else ""
     try:
         decoded = codec.read(sidecar.read_program(program), base, str(program))
         if record and decoded.adapted.digest() != record["adapted_digest"]:
@@ -133,10 +135,10 @@ def _decode(program: pathlib.Path, model: str, dtype: str):
                 f"{program}: decodes to another model than it was written from; "
                 "read it in the environment it was made in.")
     except errors.UserError as error:
-        if not difference:
+        if record is None:
             raise
-        raise errors.UserError(
-            f"{str(error).rstrip('.')} (of the numerics profile, {difference}).") from error
+        raise errors.UserError(numerics.explain(
+            str(error), record["profile"], numerics.profile(base.dtype))) from error
     if record is None:
         print(f"{program}: has no sidecar, so a truncated or altered file may go unnoticed.",
               file=sys.stderr)

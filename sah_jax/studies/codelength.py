@@ -233,5 +233,6 @@ def comes_back(
     expected = texts_lib.digest([base.encode(text) for _, text in named_texts])
     given = ["--digest", f"--model={base.source}", f"--dtype={base.dtype}"]
     given += [f"--program={pathlib.Path(program).resolve()}"] if program else []
-    done = verification.run_fresh("decode", data, given, numerics.profile(base.dtype))
+    done = verification.run_fresh(
+        "decode", data, given, numerics.environment_for(numerics.profile(base.dtype)))
     return done.returncode == 0 and done.stdout.strip() == expected

@@ -4,10 +4,12 @@ It is told where the base model and the file are and what to score; it sees no s
 no row.
 """
 
+import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from sah_jax import errors, numerics
 from sah_jax.models import base as base_lib
 from sah_jax.programs import codec
 from sah_jax.studies import sidecar
@@ -29,13 +31,20 @@ def rebuild(
 
     Returns:
       A JSON object: `base_digest`, `adapted_digest`, `bits`, `ideal_bits`, the ledger's integer
-      bits by field, and for each split its [value, standard error].
+      bits by field, for each split its [value, standard error], and the numerics `profile`.
 
     Raises:
-      UserError: the model or the file cannot be used.
+      UserError: the model or the file cannot be used. Where the file does not decode, an object
+        with the profile alone is printed: it may say why.
     """
     base = base_lib.load_base(model, dtype)
-    decoded = codec.read(sidecar.read_program(program), base, str(program))
+    data = sidecar.read_program(program)
+    profile = numerics.profile(base.dtype)
+    try:
+        decoded = codec.read(data, base, str(program))
+    except errors.UserError:
+        print(json.dumps({"profile": profile}))
+        raise
     variables, context = decoded.adapted.variables(base), decoded.adapted.context
     scores = {}
     for split, num in splits.items():
@@ -49,4 +58,5 @@ def rebuild(
         "ideal_bits": decoded.ideal_bits,
         "ledger": [[entry.field, entry.bits] for entry in decoded.ledger],
         "scores": scores,
+        "profile": profile,
     }

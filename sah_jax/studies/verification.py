@@ -39,39 +39,46 @@ def verify(model: str, program: pathlib.Path, extra_environment: Mapping[str, st
     try:
         record = sidecar.read(program)
         data = sidecar.read_program(program)
+        if record is None:
+            return Verdict(
+                False, f"{program} has no sidecar {sidecar.path_for(program).name} to compare with")
+        profile = numerics.environment_for(record["profile"])
     except errors.UserError as error:
         return Verdict(False, str(error))
-    if record is None:
-        return Verdict(False, f"{program} has no sidecar {sidecar.path_for(program).name} to compare with")
     scores = record["scores"]
     splits = {scores["selection_split"]: scores["num_selection"], "test": scores["num_test"]}
-    done = run_fresh("rebuild", data, [
-        f"--model={model}", f"--dtype={record['base']['dtype']}", f"--task={scores['task']}",
-        *(f"--score={split}:{num}" for split, num in splits.items())], record["profile"], extra_environment)
-    if done.returncode or not done.stdout:
+    arguments = [f"--model={model}", f"--dtype={record['base']['dtype']}", f"--task={scores['task']}",
+                 *(f"--score={split}:{num}" for split, num in splits.items())]
+    done = run_fresh("rebuild", data, arguments, {**profile, **(extra_environment or {})})
+    got = json.loads((done.stdout.splitlines() or ["{}"])[-1])
+    if done.returncode or not got:
         said = done.stderr.strip().splitlines()
-        return Verdict(False, said[-1] if said else f"the process ended with code {done.returncode}")
-    return _compare(json.loads(done.stdout.splitlines()[-1]), record)
+        reason = said[-1] if said else f"the process ended with code {done.returncode}"
+    else:
+        reason = _difference(got, record)
+    if reason and "profile" in got:
+        reason = numerics.explain(reason, record["profile"], got["profile"])
+    return Verdict(not reason, reason)
 
 
 def run_fresh(
-    command: str, data: bytes, arguments: Sequence[str], profile: Mapping[str, Any],
-    extra_environment: Mapping[str, str] | None = None,
+    command: str, data: bytes, arguments: Sequence[str], environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess:
     """Runs `sah COMMAND FILE ARGUMENTS` on a copy of a file that lies alone in a folder.
 
-    The process has the given numerics profile as far as an environment can give it.
+    `environment` is set besides this process's, see `numerics.environment_for`.
     """
-    environment = {**os.environ, **numerics.environment_for(profile), **(extra_environment or {})}
     with tempfile.TemporaryDirectory(prefix="sah-verify-") as folder:
         copy = pathlib.Path(folder) / sidecar.PROGRAM_NAME
         copy.write_bytes(data)
         return subprocess.run(
-            [sys.executable, "-m", "sah_jax", command, str(copy), *arguments], env=environment,
-            capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+            [sys.executable, "-m", "sah_jax", command, str(copy), *arguments],
+            env={**os.environ, **environment}, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+            check=False)
 
 
-def _compare(got: Mapping[str, Any], record: Mapping[str, Any]) -> Verdict:
+def _difference(got: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """Says in what the rebuilt program is not what the sidecar says; '' if it is."""
     scores = record["scores"]
     wanted_scores = {
         scores["selection_split"]: [scores["selection_performance"], scores["selection_stderr"]],
@@ -87,9 +94,8 @@ def _compare(got: Mapping[str, Any], record: Mapping[str, Any]) -> Verdict:
     }
     for key, value in expected.items():
         if got[key] != value:
-            return Verdict(
-                False, f"{key} was {value} when the file was written and is {got[key]} when it is read")
-    return Verdict(True)
+            return f"{key} was {value} when the file was written and is {got[key]} when it is read"
+    return ""
 
 
 def row_difference(row: rows.Row, record: Mapping[str, Any]) -> str:
