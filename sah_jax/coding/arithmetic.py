@@ -190,6 +190,11 @@ def slot(state: State) -> jax.Array:
     return jnp.minimum((first << 15) + second, TOTAL - 1)
 
 
+def slot_is_below(state: State, start: jax.Array) -> jax.Array:
+    """Returns whether slot(state) < start, for a uint32 start below 2**30: a product, no division."""
+    return _less(state.offset, _scale(start, _unit(state.range)))
+
+
 def _shift_left(x: Wide, by: jax.Array) -> Wide:
     """x << by, for 0 <= by < 32; what leaves at the top is lost."""
     carried = jnp.where(by > 0, x.low >> (32 - jnp.maximum(by, 1)), 0)

@@ -106,16 +106,16 @@ class Ledger:
         """
         if by not in VIEWS:
             raise ValueError(f"view is {by!r}, expected one of {', '.join(VIEWS)}")
-        sums: dict[str, list] = {}
+        parts: dict[str, tuple[list, list, int | None]] = {}
         for booking in self._bookings:
             for name, bits, ideal_bits, token_id in _grouped(booking, by):
-                part = sums.setdefault(name, [0.0, 0.0, token_id])
-                part[0] += bits
-                part[1] += ideal_bits
-        shares = _share([bits for bits, _, _ in sums.values()], file_bytes)
-        rest = [(ideal_bits, token_id) for _, ideal_bits, token_id in sums.values()]
-        return [Part(name, bits, *of) for name, bits, of in zip(
-            [*sums, TERMINATION], shares, [*rest, (0.0, None)], strict=True)]
+                part = parts.setdefault(name, ([], [], token_id))
+                part[0].append(bits)
+                part[1].append(ideal_bits)
+        shares = _share([_exact_sum(bits) for bits, _, _ in parts.values()], file_bytes)
+        found = [Part(name, share, _exact_sum(ideal_bits), token_id) for share, (
+            name, (_, ideal_bits, token_id)) in zip(shares, parts.items(), strict=False)]
+        return [*found, Part(TERMINATION, shares[-1], 0.0, None)]
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -134,24 +134,24 @@ class Ledger:
         return _exact_sum(b.bits for b in bookings), _exact_sum(b.ideal_bits for b in bookings)
 
 
-def _grouped(booking: _Booking, by: str) -> Iterator[tuple[str, float, float, int | None]]:
-    """Yields name, bits, ideal bits and token of the parts in a booking, in coding order."""
+def _grouped(booking: _Booking, by: str) -> Iterator[tuple[str, np.ndarray, np.ndarray, int | None]]:
+    """Yields name, bits and ideal bits of the symbols, and token of the parts in a booking, in order."""
     axis = LAYER if by == "tensor" else by
     if axis not in booking.parts:
-        yield booking.field, float(booking.bits.sum()), float(booking.ideal_bits.sum()), None
+        yield booking.field, booking.bits, booking.ideal_bits, None
         return
     path = (EXAMPLE, TOKEN) if by == TOKEN and EXAMPLE in booking.parts else (axis,)
     places, first, group = np.unique(
         np.stack([booking.parts[name] for name in path], axis=-1), axis=0, return_index=True,
         return_inverse=True)
-    bits, ideal_bits = (np.bincount(group, weights) for weights in (booking.bits, booking.ideal_bits))
+    members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
     # Layers and examples run through the fields; tokens and tensors are of one field.
     prefix = f"{booking.field}, " if by == "tensor" or path == (TOKEN,) else ""
     with_token = by == TOKEN and TOKEN_ID in booking.parts
     for index in np.argsort(first):
         name = prefix + " ".join(f"{axis} {place}" for axis, place in zip(path, places[index], strict=True))
         token_id = int(booking.parts[TOKEN_ID][first[index]]) if with_token else None
-        yield name, float(bits[index]), float(ideal_bits[index]), token_id
+        yield name, booking.bits[members[index]], booking.ideal_bits[members[index]], token_id
 
 
 def _share(sums: Sequence[float], file_bytes: int) -> list[int]:

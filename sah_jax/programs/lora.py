@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from sah_jax import errors
-from sah_jax.coding import integers, tensors
+from sah_jax.coding import integers, ledger, priors, scales, tensors
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import lowrank
 from sah_jax.training import examples as examples_lib
@@ -26,10 +26,6 @@ _RANKS = (1, 2, 4, 8, 16, 32, 64)
 _BITS = range(2, 9)
 _SEEDS = 1 << 8
 _MAX_ALPHA = (1 << 16) - 1
-
-# A step is 2**(exponent / 4) with -64 <= exponent < 64.
-_STEPS_PER_OCTAVE = 4
-_EXPONENTS = range(-64, 64)
 
 # An optimizer moves a weight by about the learning rate each time. A first step of so many
 # moves lets the weights with steady gradients round away from zero and the others stay.
@@ -78,9 +74,9 @@ class Lora:
         rng = np.random.default_rng(seed)
         orders = [rng.permutation(len(examples)) for _ in range(setting.epochs)]
         total = setting.epochs * -(-len(examples) // setting.batch_size)
-        top, scale = tensors.levels(setting.bits), setting.alpha / setting.rank
+        top, scale = priors.levels(setting.bits), setting.alpha / setting.rank
         start = lowrank.start(base.decoder, setting.rank, seed)
-        first = _STEPS_PER_OCTAVE * np.log2(_FIRST_STEP_MOVES * setting.learning_rate)
+        first = scales.STEPS_PER_OCTAVE * np.log2(_FIRST_STEP_MOVES * setting.learning_rate)
         zeros = jax.tree.map(jnp.zeros_like, start)
         exponents = jax.tree.map(lambda _: jnp.float32(first / _EXPONENT_SPEED), start)
         theta = {"offset": zeros, "exponent": exponents}
@@ -98,7 +94,7 @@ class Lora:
         theta, _ = fit_lib.fit(step, state, base.params, batches, total, report)
         exponents = jax.tree.map(lambda e: int(_exponent(e)), jax.device_get(theta["exponent"]))
         symbols = jax.tree.map(
-            lambda x, e: np.clip(np.round(np.asarray(x) / _step(e)), -top, top).astype(np.int32),
+            lambda x, e: np.clip(np.round(np.asarray(x) / scales.step(e)), -top, top).astype(np.int32),
             jax.device_get(theta["offset"]), exponents)
         return LoraTheta(setting.rank, setting.bits, setting.alpha, seed, symbols, exponents)
 
@@ -112,8 +108,8 @@ class Lora:
         for name, pair in lowrank.shapes(base.decoder, theta.rank).items():
             for factor in pair:
                 with writer.field(f"{name} {factor}"):
-                    integers.write_choice(writer, _EXPONENTS, theta.exponents[name][factor])
-                    tensors.write_array(writer, theta.symbols[name][factor], theta.bits)
+                    scales.write_scale(writer, theta.exponents[name][factor])
+                    tensors.write_array(writer, theta.symbols[name][factor], theta.bits, ledger.LAYER)
         return _adapt(theta, base)
 
     def read(self, reader, base, report) -> family_lib.Adapted:
@@ -128,8 +124,8 @@ class Lora:
             symbols[name], exponents[name] = {}, {}
             for factor, shape in pair.items():
                 with reader.field(f"{name} {factor}"):
-                    exponents[name][factor] = integers.read_choice(reader, _EXPONENTS)
-                    symbols[name][factor] = tensors.read_array(reader, shape, bits)
+                    exponents[name][factor] = scales.read_scale(reader)
+                    symbols[name][factor] = tensors.read_array(reader, shape, bits, ledger.LAYER)
         return _adapt(LoraTheta(rank, bits, alpha, seed, symbols, exponents), base)
 
 
@@ -150,17 +146,12 @@ def _check(setting: LoraSetting, seed: int) -> None:
 
 def _adapt(theta: LoraTheta, base) -> family_lib.Adapted:
     start = lowrank.start(base.decoder, theta.rank, theta.seed)
-    offsets = jax.tree.map(lambda q, e: jnp.asarray(q * _step(e)), theta.symbols, theta.exponents)
+    offsets = jax.tree.map(lambda q, e: jnp.asarray(q * scales.step(e)), theta.symbols, theta.exponents)
     return family_lib.Adapted(lowrank.expand(_sum(start, offsets), theta.alpha / theta.rank))
 
 
 def _sum(start: lowrank.Factors, offsets: lowrank.Factors) -> lowrank.Factors:
     return jax.tree.map(jnp.add, start, offsets)
-
-
-def _step(exponent: int) -> np.float32:
-    # Correctly rounded: a float64 power is far more exact than the float32 it becomes.
-    return np.float32(2.0 ** (exponent / _STEPS_PER_OCTAVE))
 
 
 def _round(x: jax.Array) -> jax.Array:
@@ -169,10 +160,10 @@ def _round(x: jax.Array) -> jax.Array:
 
 
 def _exponent(parameter: jax.Array) -> jax.Array:
-    return jnp.clip(_round(parameter * _EXPONENT_SPEED), _EXPONENTS[0], _EXPONENTS[-1])
+    return jnp.clip(_round(parameter * _EXPONENT_SPEED), scales.EXPONENTS[0], scales.EXPONENTS[-1])
 
 
 def _fake_quantise(top: int, x: jax.Array, parameter: jax.Array) -> jax.Array:
-    step = jnp.exp2(_exponent(parameter) / _STEPS_PER_OCTAVE)
+    step = jnp.exp2(_exponent(parameter) / scales.STEPS_PER_OCTAVE)
     # Clipped before it is rounded: inside the range the whole gradient passes.
     return _round(jnp.clip(x / step, -top, top)) * step

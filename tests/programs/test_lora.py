@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sah_jax import errors
-from sah_jax.coding import tensors
+from sah_jax.coding import priors, scales
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec, lora, lowrank
 from sah_jax.training import examples as examples_lib
@@ -23,11 +23,11 @@ def test_training_sees_the_values_that_the_file_gives():
     rng = np.random.default_rng(0)
     x = rng.normal(size=200).astype(np.float32) * 0.1
     for bits, parameter in ((2, -1.5), (4, -1.0), (8, -2.0)):
-        top = tensors.levels(bits)
+        top = priors.levels(bits)
         exponent = int(lora._exponent(parameter))
-        symbols = np.clip(np.round(x / lora._step(exponent)), -top, top)
+        symbols = np.clip(np.round(x / scales.step(exponent)), -top, top)
         np.testing.assert_array_equal(
-            lora._fake_quantise(top, x, np.float32(parameter)), symbols * lora._step(exponent))
+            lora._fake_quantise(top, x, np.float32(parameter)), symbols * scales.step(exponent))
         assert len(np.unique(symbols)) > 2
 
 
@@ -58,7 +58,7 @@ def test_symbols_fit_their_bits_and_some_are_not_zero(nano, nano_math):
     theta = lora.Lora().fit(_setting(bits=3), nano, nano_math, 0, codec.silent)
     values = np.concatenate([
         np.ravel(array) for pair in theta.symbols.values() for array in pair.values()])
-    assert np.abs(values).max() <= tensors.levels(3)
+    assert np.abs(values).max() <= priors.levels(3)
     assert np.count_nonzero(values) > 0
     # Rank-1 factors of the seven projections of every layer, and nothing else.
     spec = nano.spec

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sah_jax import numerics
-from sah_jax.coding import tensors
+from sah_jax.coding import priors
 from sah_jax.models import base as base_lib
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec, lora, lowrank, online
@@ -38,7 +38,7 @@ def _written(base: base_lib.BaseModel, task) -> list[codec.Program]:
     """Writes a `lora` of arbitrary weights and an `online`."""
     rng = np.random.default_rng(0)
     symbols = {
-        name: {factor: rng.integers(-tensors.levels(2), tensors.levels(2) + 1, shape)
+        name: {factor: rng.integers(-priors.levels(2), priors.levels(2) + 1, shape)
                for factor, shape in pair.items()}
         for name, pair in lowrank.shapes(base.decoder, 1).items()}
     exponents = {name: dict.fromkeys(pair, -20) for name, pair in symbols.items()}
