@@ -30,4 +30,5 @@ def get_config() -> ml_collections.ConfigDict:
     config.num_selection = 128
     config.num_test = 192
     config.selection = "selection"
+    config.check = False
     return config

@@ -21,7 +21,7 @@ def get_config():
     return ml_collections.ConfigDict({
         "models": ("nano",), "dtype": "float32", "tasks": ("nano_math",),
         "families": {"urial": ({},)}, "seeds": (0,), "num_selection": 4, "num_test": 4,
-        "selection": "selection"})
+        "selection": "selection", "check": False})
 """
 
 

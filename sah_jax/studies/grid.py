@@ -26,6 +26,8 @@ class StudyConfig:
       seeds: each setting is run with each seed.
       num_selection, num_test: how many items of a split are scored.
       selection: the split that frontier points are chosen on.
+      check: whether a file ends in 32 bits by which a reader without its sidecar tells that it
+        was altered, or is read under another model or numerics profile.
     """
 
     models: tuple[str, ...]
@@ -36,6 +38,7 @@ class StudyConfig:
     num_selection: int
     num_test: int
     selection: str
+    check: bool
 
 
 def parse_config(given: Mapping[str, Any]) -> StudyConfig:
@@ -67,6 +70,8 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
         raise errors.UserError(
             f"config key 'selection' is {given['selection']!r}, expected one of "
             f"{', '.join(rows_lib.SELECTION_SPLITS)}.")
+    if not isinstance(given["check"], bool):
+        raise errors.UserError(f"config key 'check' is {given['check']!r}, expected True or False.")
     try:
         families = {name: tuple(dict(setting) for setting in settings)
                     for name, settings in dict(given["families"]).items()}
@@ -82,7 +87,7 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
     return StudyConfig(
         models=tuple(given["models"]), dtype=given["dtype"], tasks=tuple(given["tasks"]),
         families=families, seeds=tuple(given["seeds"]), num_selection=given["num_selection"],
-        num_test=given["num_test"], selection=given["selection"])
+        num_test=given["num_test"], selection=given["selection"], check=given["check"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +107,7 @@ class Point:
     def name(self, config: StudyConfig, model: str, base_digest: str) -> str:
         """Returns the point's name: readable, and different where anything that matters is."""
         content = [base_digest, config.dtype, self.task, self.family, self.setting, self.seed,
-                   config.num_selection, config.num_test, config.selection]
+                   config.num_selection, config.num_test, config.selection, config.check]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return f"{model}.{self.task}.{self.family}.{digest[:10]}"
 

@@ -32,7 +32,7 @@ def make(
     started = time.monotonic()
     family, task = registry.get_family(point.family), task_registry.get_task(point.task)
     theta = family.fit(family_lib.parse_setting(family, point.setting), base, task, point.seed, report)
-    program = codec.write(family, theta, base, report)
+    program = codec.write(family, theta, base, report, check=config.check)
     report("scoring")
     selection = _score(config, base, program, task, config.selection, config.num_selection)
     test = _score(config, base, program, task, "test", config.num_test)

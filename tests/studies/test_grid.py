@@ -15,6 +15,7 @@ GIVEN = {
     "models": ("nano",), "dtype": "float32", "tasks": ("nano_math",),
     "families": {"baseline": ({},), "icl": ({"num_examples": 1}, {"num_examples": 2})},
     "seeds": (0, 1), "num_selection": 4, "num_test": 4, "selection": "selection",
+    "check": False,
 }
 
 
@@ -32,8 +33,9 @@ def test_names_differ_where_anything_that_matters_does():
         point.name(config, "nano", "other base"),
         point.name(dataclasses.replace(config, num_test=5), "nano", "base"),
         point.name(dataclasses.replace(config, dtype="bfloat16"), "nano", "base"),
+        point.name(dataclasses.replace(config, check=True), "nano", "base"),
         dataclasses.replace(point, seed=9).name(config, "nano", "base")]
-    assert len({point.name(config, "nano", "base"), *others}) == 5
+    assert len({point.name(config, "nano", "base"), *others}) == 6
     assert point.name(config, "nano", "base") == point.name(grid.parse_config(GIVEN), "nano", "base")
 
 
@@ -44,6 +46,7 @@ def test_names_differ_where_anything_that_matters_does():
     ({"selection": "train"}, "'selection' is 'train'"),
     ({"tasks": ("nano_chess",)}, "nano_chess"),
     ({"seeds": ("x",)}, "'seeds' is"),
+    ({"check": 1}, "'check' is 1, expected True or False"),
     ({"dtype": "float8"}, "'dtype' is 'float8'"),
     ({"models": ("nano", "no-model")}, "no-model: is not a folder"),
     ({"families": ("urial",)}, "'families' is"),

@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = {
     "models": ("nano",), "dtype": "float32", "tasks": ("nano_math",),
     "families": {"baseline": ({},), "icl": ({"num_examples": 1},)},
-    "seeds": (0,), "num_selection": 4, "num_test": 4, "selection": "selection",
+    "seeds": (0,), "num_selection": 4, "num_test": 4, "selection": "selection", "check": True,
 }
 
 
