@@ -28,9 +28,9 @@ READER = """
 import os, pathlib, sys
 if sys.argv[1] == "one core":
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-from sah_jax import cli
+from sah_jax.cli import common
 for path in sys.argv[2:]:
-    _, decoded, _ = cli._decode(pathlib.Path(path), "nano", "float32")
+    _, decoded, _ = common.decode_program(pathlib.Path(path), "nano", "float32")
     print(decoded.family)
 """
 

@@ -1,0 +1,136 @@
+"""What commands share: their flags, the console, and programs decoded under their profile.
+
+A command imports what needs JAX inside itself, after the numerics profile is set.
+"""
+
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import flags
+
+from sah_jax import errors, numerics
+
+
+def parse(
+    command: Callable, values: flags.FlagValues, arguments: list[str], names: Sequence[str]
+) -> list[str]:
+    """Parses a command's flags; returns exactly the positional arguments that `names` lists.
+
+    Raises:
+      UserError: they are others, or a flag is wrong.
+      SystemExit: after showing the help that was asked for.
+    """
+    name = command.__name__
+    flags.DEFINE_bool("help", False, "Show this help.", flag_values=values)
+    try:
+        positional = values([f"sah {name}", *arguments])[1:]
+    except Exception as error:  # config_flags runs the user's config, which may raise anything
+        raise errors.UserError(f"{one_line(error)}; see sah {name} --help.") from error
+    if values.help:
+        print(f"sah {name} {' '.join(names)}\n{command.__doc__}\n{values.get_help()}")
+        raise SystemExit(0)
+    if len(positional) != len(names):
+        raise errors.UserError(
+            f"got the arguments {positional}, expected {' '.join(names) or 'flags only'}; "
+            f"see sah {name} --help.")
+    return positional
+
+
+def define_model(values: flags.FlagValues, what: str) -> None:
+    """Defines --model and --dtype."""
+    flags.DEFINE_string("model", None, what, flag_values=values)
+    flags.DEFINE_string(
+        "dtype", "float32", "What the model is computed in, where no sidecar says it.", flag_values=values)
+
+
+def one_line(error: BaseException) -> str:
+    """Says in one line what went wrong at the bottom of a chain of exceptions."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, (KeyError, AttributeError)):
+        return f"the config has no key {error.args[0]!s}".replace('"', "")
+    return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
+
+
+def console():
+    """Returns the console; wide enough for the tables where the output is not a terminal."""
+    import rich.console
+
+    found = rich.console.Console()
+    return found if found.is_terminal else rich.console.Console(width=120)
+
+
+def _prepare(program: pathlib.Path):
+    """Returns a program's sidecar (or None), with this process set to its numerics profile.
+
+    Must run before JAX starts.
+    """
+    from sah_jax.studies import sidecar
+
+    record = sidecar.read(program)
+    if record:
+        try:
+            numerics.set_process(record["profile"])
+        except errors.UserError as error:
+            raise errors.UserError(f"{sidecar.path_for(program)}: {error}") from error
+    return record
+
+
+def decode_program(program: pathlib.Path, model: str, dtype: str):
+    """Returns base model, decoded program and sidecar, set to the program's numerics profile.
+
+    Raises:
+      UserError: the program is not for this model, or decodes to something else than it was
+        written from; the sentence says how the numerics profile differs, if it does.
+    """
+    record = _prepare(program)
+    from sah_jax.models import base as base_lib
+    from sah_jax.programs import codec
+    from sah_jax.studies import sidecar
+
+    base = base_lib.load_base(model, record["base"]["dtype"] if record else dtype)
+    if record and base.digest != record["base"]["digest"]:
+        raise errors.UserError(
+            f"{program}: was made for the base model {record['base']['name']} with digest "
+            f"{record['base']['digest'][:12]}, {model} has {base.digest[:12]}; "
+            "give the model it was made for.")
+    try:
+        decoded = codec.read(sidecar.read_program(program), base, str(program))
+        if record and decoded.adapted.digest() != record["adapted_digest"]:
+            raise errors.UserError(
+                f"{program}: decodes to another model than it was written from; "
+                "read it in the environment it was made in.")
+    except errors.UserError as error:
+        if record is None:
+            raise
+        raise errors.UserError(numerics.explain(
+            str(error), record["profile"], numerics.profile(base.dtype))) from error
+    if record is None:
+        print(f"{program}: has no sidecar, so a truncated or altered file may go unnoticed.",
+              file=sys.stderr)
+    return base, decoded, record
+
+
+def adapted(program: str | None, model: str, dtype: str):
+    """Returns base model and what a program, if there is one, adapts it to."""
+    if program is not None:
+        base, decoded, _ = decode_program(pathlib.Path(program), model, dtype)
+        return base, decoded.adapted
+    from sah_jax.models import base as base_lib
+    from sah_jax.programs import base as family_lib
+
+    return base_lib.load_base(model, dtype), family_lib.Adapted({})
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Writes a file that the user named.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    try:
+        pathlib.Path(path).write_bytes(data)
+    except OSError as error:
+        raise errors.UserError(
+            f"{path}: cannot be written ({error.strerror}); choose another path.") from error

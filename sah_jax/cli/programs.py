@@ -1,0 +1,51 @@
+"""Commands on one program: inspect, run."""
+
+import pathlib
+import sys
+
+from absl import flags
+
+from sah_jax import errors
+from sah_jax.cli import common
+
+
+def inspect(arguments: list[str]) -> None:
+    """Prints the ledger of a program file: where each of its bits went."""
+    values = flags.FlagValues()
+    common.define_model(values, "Base model to decode with; without one the sidecar's ledger is shown.")
+    (target,) = common.parse(inspect, values, arguments, ["PROGRAM"])
+    from sah_jax.reports import tables
+    from sah_jax.studies import sidecar
+
+    program = pathlib.Path(target)
+    if values.model is not None:
+        _, decoded, _ = common.decode_program(program, values.model, values.dtype)
+        entries = [entry._asdict() for entry in decoded.ledger]
+    elif record := sidecar.read(program):
+        entries = record["ledger"]
+    else:
+        raise errors.UserError(f"{program}: has no sidecar; give --model to decode it.")
+    tables.print_ledger(entries, 8 * len(sidecar.read_program(program)), common.console())
+
+
+def run(arguments: list[str]) -> None:
+    """Answers prompts from standard input, one a line, with a program; \\n in a line is a line break."""
+    values = flags.FlagValues()
+    common.define_model(values, "Base model.")
+    flags.DEFINE_integer("max_new_tokens", 80, "Longest answer.", flag_values=values)
+    flags.DEFINE_multi_string(
+        "stop", None, "Stop string (default: the task's); may be repeated.", flag_values=values)
+    (target,) = common.parse(run, values, arguments, ["PROGRAM"])
+    if values.model is None:
+        raise errors.UserError("--model is needed; see sah run --help.")
+    base, decoded, record = common.decode_program(pathlib.Path(target), values.model, values.dtype)
+    from sah_jax.models import generate
+    from sah_jax.tasks import registry
+
+    stop = values.stop or (registry.get_task(record["scores"]["task"]).stop if record else ())
+    sys.stdin.reconfigure(errors="replace")
+    lines = (line.rstrip("\n").replace("\\n", "\n") for line in sys.stdin)
+    for answer in generate.stream(
+            base, decoded.adapted.variables(base), (line for line in lines if line),
+            context=decoded.adapted.context, max_new_tokens=values.max_new_tokens, stop=stop):
+        print(answer.strip(), flush=True)
