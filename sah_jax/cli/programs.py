@@ -11,21 +11,32 @@ from sah_jax.cli import common
 
 def inspect(arguments: list[str]) -> None:
     """Prints the ledger of a program file: where each of its bits went."""
-    values = flags.FlagValues()
-    common.define_model(values, "Base model to decode with; without one the sidecar's ledger is shown.")
-    (target,) = common.parse(inspect, values, arguments, ["PROGRAM"])
-    from sah_jax.reports import tables
+    from sah_jax.reports import inspection
     from sah_jax.studies import sidecar
 
+    values = flags.FlagValues()
+    common.define_model(values, "Base model to decode with; without one the sidecar's ledger is shown.")
+    flags.DEFINE_enum(
+        "by", sidecar.VIEWS[0], sidecar.VIEWS, "What the bits are added up by.", flag_values=values)
+    for kind in ("json", "csv"):
+        flags.DEFINE_string(
+            kind, None, f"Write {kind.upper()} here (-: standard output); no table then.", flag_values=values)
+    (target,) = common.parse(inspect, values, arguments, ["PROGRAM"])
+    if values.json == values.csv == "-":
+        raise errors.UserError("--json and --csv are both -; give one of them a file.")
     program = pathlib.Path(target)
-    if values.model is not None:
-        _, decoded, _ = common.decode_program(program, values.model, values.dtype)
-        entries = [entry._asdict() for entry in decoded.ledger]
-    elif record := sidecar.read(program):
-        entries = record["ledger"]
+    if values.model is None:
+        found = inspection.from_sidecar(program, values.by)
     else:
-        raise errors.UserError(f"{program}: has no sidecar; give --model to decode it.")
-    tables.print_ledger(entries, 8 * len(sidecar.read_program(program)), common.console())
+        base, decoded, _ = common.decode_program(program, values.model, values.dtype)
+        found = inspection.from_program(decoded, values.by, base, program)
+    for kind, text in inspection.written(found, program, values.by).items():
+        if values[kind].value == "-":
+            sys.stdout.write(text)
+        elif values[kind].value is not None:
+            common.write_file(values[kind].value, text.encode())
+    if values.json is None and values.csv is None:
+        inspection.print_parts(found, values.by, common.console())
 
 
 def run(arguments: list[str]) -> None:

@@ -7,28 +7,15 @@ template prints. Names come from users, so the template escapes everything it is
 import base64
 import dataclasses
 import json
-import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jinja2
-
-from sah_jax.reports import style, tables
-from sah_jax.studies import frontier
+from sah_jax.reports import ledger_views, pages, style, tables
+from sah_jax.reports.parts import Part
+from sah_jax.studies import frontier, sidecar
 from sah_jax.studies import rows as rows_lib
 
 Row = rows_lib.Row
-
-_TEMPLATES = pathlib.Path(__file__).parent / "templates"
-
-
-@dataclasses.dataclass(frozen=True)
-class LedgerEntry:
-    """One field of a program file: the bits it took, and what an ideal coder would take."""
-
-    field: str
-    bits: int
-    ideal_bits: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +25,14 @@ class Program:
     Attributes:
       row: the row.
       ledger: the fields of the file, in its order; their bits sum to the row's.
+      views: the file's parts by other views; their bits sum to the row's too.
       profile: the numerics profile the file was written under.
       notes: everything else in the sidecar.
     """
 
     row: Row
-    ledger: tuple[LedgerEntry, ...]
+    ledger: tuple[Part, ...]
+    views: Mapping[str, tuple[Part, ...]]
     profile: dict[str, Any]
     notes: dict[str, Any]
 
@@ -67,12 +56,11 @@ def render(
     rows = [program.row for program in programs]
     anchors = {row.point: f"program-{index}" for index, row in enumerate(rows, start=1)}
     chosen = {row.point for row in frontier.pareto(rows, add_script_bits=add_script_bits)}
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True,
-        lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters.update(
-        score=style.format_score, size=style.format_bytes, thousands="{:,}".format)
-    return environment.get_template("report.html.j2").render(
+    # The programs that a reader comes for are drawn first.
+    order = sorted(range(len(rows)), key=lambda index: rows[index].point not in chosen)
+    drawn = ledger_views.select({index: programs[index].views for index in order})
+    return pages.render(
+        "report.html.j2",
         title=title,
         add_script_bits=add_script_bits,
         counts={
@@ -84,7 +72,9 @@ def render(
         figure_pixels=_png_width(figure_png),
         complexity=[_pivot(task, table, anchors)
                     for task in dict.fromkeys(entry.task for entry in table)],
-        points=[_point(program, anchors, chosen, add_script_bits) for program in programs])
+        most_parts=sidecar.MAX_VIEW_PARTS,
+        points=[_point(program, anchors, chosen, drawn[index], add_script_bits)
+                for index, program in enumerate(programs)])
 
 
 def _png_width(content: bytes) -> int:
@@ -140,9 +130,10 @@ def _witness(entry: tables.Complexity, anchors: dict[str, str]) -> dict[str, Any
 
 
 def _point(
-    program: Program, anchors: dict[str, str], chosen: set[str], add_script_bits: bool
+    program: Program, anchors: dict[str, str], chosen: set[str], drawn: set[str], add_script_bits: bool
 ) -> dict[str, Any]:
-    row = program.row
+    row, fields = program.row, _fields(program)
+    colors = {field["name"]: field["color"] for field in fields}
     look = style.family_style(row.experiment_name)
     return {
         "row": row, "anchor": anchors[row.point], "family": look.label, "view": look.view,
@@ -150,7 +141,8 @@ def _point(
         "total_bits": frontier.total_bits(row, add_script_bits),
         "estimate": tables.format_estimate(row),
         "settings": _printed(row.strategy_hparams), "profile": _printed(program.profile),
-        "notes": _printed(program.notes), "fields": _fields(program)}
+        "notes": _printed(program.notes), "fields": fields,
+        "views": ledger_views.draw(program.views, drawn, colors)}
 
 
 def _fields(program: Program) -> list[dict[str, Any]]:
@@ -162,7 +154,7 @@ def _fields(program: Program) -> list[dict[str, Any]]:
         # An empty program has a ledger of zeros and no bar.
         share = entry.bits / program.row.bits if program.row.bits else 0.0
         fields.append({
-            "field": entry.field, "bits": entry.bits, "ideal_bits": entry.ideal_bits,
+            "name": entry.name, "bits": entry.bits, "ideal_bits": entry.ideal_bits,
             "share": share, "color": colors.get(index, style.REST_COLOR),
             "start": start / program.row.bits if program.row.bits else 0.0})
         start += entry.bits

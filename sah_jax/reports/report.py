@@ -7,15 +7,12 @@ and the sum of its ledger must be what its row says.
 import dataclasses
 import hashlib
 import json
-import math
 import os
 import pathlib
-import tempfile
-from collections.abc import Mapping
 from typing import Any
 
 from sah_jax import errors
-from sah_jax.reports import figures, html, tables
+from sah_jax.reports import figures, html, pages, parts, tables
 from sah_jax.studies import rows as rows_lib
 from sah_jax.studies import sidecar, verification
 
@@ -69,25 +66,15 @@ def write_report(
     paths = ReportPaths(
         html=folder / "report.html", png=folder / "frontier.png", pdf=folder / "frontier.pdf",
         csv=folder / "complexity.csv")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Within the folder, because a rename is atomic only within one file system.
-        with tempfile.TemporaryDirectory(prefix=".making-", dir=folder) as making:
-            staged = pathlib.Path(making)
-            table = tables.complexity_table(rows, add_script_bits=add_script_bits)
-            figures.frontier_figure(
-                rows, staged / paths.png.stem, add_script_bits=add_script_bits)
-            tables.write_csv(table, staged / paths.csv.name)
-            page = html.render(
-                workdir.resolve().name, programs, table, (staged / paths.png.name).read_bytes(),
-                add_script_bits=add_script_bits)
-            (staged / paths.html.name).write_text(page, encoding="utf-8")
-            for path in dataclasses.astuple(paths):
-                os.replace(staged / path.name, path)
-    except OSError as error:
-        raise errors.UserError(
-            f"{folder}: got {error.strerror or error} while writing the report, expected a "
-            "writable folder with free space; make room or choose another folder.") from error
+    names = [path.name for path in dataclasses.astuple(paths)]
+    with pages.staged(folder, "the report", names) as making:
+        table = tables.complexity_table(rows, add_script_bits=add_script_bits)
+        figures.frontier_figure(rows, making / paths.png.stem, add_script_bits=add_script_bits)
+        tables.write_csv(table, making / paths.csv.name)
+        page = html.render(
+            workdir.resolve().name, programs, table, (making / paths.png.name).read_bytes(),
+            add_script_bits=add_script_bits)
+        pages.write_text(making / paths.html.name, page)
     return paths
 
 
@@ -96,7 +83,7 @@ def load_program(workdir: pathlib.Path, row: rows_lib.Row) -> html.Program:
 
     Raises:
       UserError: if one is missing, or the row's length or digest is not the file's, or the
-        ledger does not sum to it; the sentence names the file.
+        ledger does not sum to it in every view; the sentence names the file.
     """
     path = workdir / row.program
     content = _read(path, row)
@@ -111,17 +98,14 @@ def load_program(workdir: pathlib.Path, row: rows_lib.Row) -> html.Program:
             f"of point {row.point!r} reports; restore the file or run the point again.")
 
     sidecar_path = path.with_suffix(".json")
-    ledger, profile, notes = _parse_sidecar(sidecar_path, _read(sidecar_path, row))
-    spent = sum(entry.bits for entry in ledger)
-    if spent != row.bits:
-        raise errors.UserError(
-            f"{sidecar_path}: got a ledger of {spent} bits, expected the {row.bits} bits of the "
-            f"program file {path.name}; restore the sidecar or run the point again.")
+    ledger, views, profile, notes = _parse_sidecar(sidecar_path, _read(sidecar_path, row))
+    for by, found in {"field": ledger, **views}.items():
+        parts.check_sum(found, row.bits, by, sidecar_path)
     if said := verification.row_difference(row, sidecar.read(path)):
         raise errors.UserError(
             f"{workdir / RESULTS_NAME}: the row of point {row.point!r} is not what its sidecar says: "
             f"{said}; restore the row or run the point again.")
-    return html.Program(row, ledger, profile, notes)
+    return html.Program(row, ledger, views, profile, notes)
 
 
 def _read(path: pathlib.Path, row: rows_lib.Row) -> bytes:
@@ -135,7 +119,8 @@ def _read(path: pathlib.Path, row: rows_lib.Row) -> bytes:
 
 def _parse_sidecar(
     path: pathlib.Path, content: bytes
-) -> tuple[tuple[html.LedgerEntry, ...], dict[str, Any], dict[str, Any]]:
+) -> tuple[tuple[parts.Part, ...], dict[str, tuple[parts.Part, ...]], dict[str, Any], dict[str, Any]]:
+    """Returns the ledger, its views, the profile and the rest."""
     try:
         record = json.loads(content)
     except ValueError as error:
@@ -146,18 +131,15 @@ def _parse_sidecar(
         raise _bad_sidecar(path, "no list 'ledger'")
     if not isinstance(record.get("profile"), dict):
         raise _bad_sidecar(path, "no object 'profile'")
-    ledger = tuple(_parse_entry(path, entry) for entry in record["ledger"])
-    notes = {key: value for key, value in record.items() if key not in ("ledger", "profile")}
-    return ledger, record["profile"], notes
-
-
-def _parse_entry(path: pathlib.Path, entry: Any) -> html.LedgerEntry:
-    match entry:
-        case {"field": str(field), "bits": int(bits), "ideal_bits": int() | float() as ideal_bits}:
-            if bits >= 0 and math.isfinite(ideal_bits) and not isinstance(bits, bool):
-                return html.LedgerEntry(field, bits, float(ideal_bits))
-    shown = dict(entry) if isinstance(entry, Mapping) else entry
-    raise _bad_sidecar(path, f"the ledger entry {shown!r}")
+    views = record.get("views", {})
+    if not isinstance(views, dict) or not all(isinstance(view, list) for view in views.values()):
+        raise _bad_sidecar(path, "no object of lists 'views'")
+    try:
+        ledger, *others = (tuple(map(parts.parse, view)) for view in (record["ledger"], *views.values()))
+    except ValueError as error:
+        raise _bad_sidecar(path, f"the ledger entry {error}") from error
+    notes = {key: value for key, value in record.items() if key not in ("ledger", "views", "profile")}
+    return ledger, dict(zip(views, others, strict=True)), record["profile"], notes
 
 
 def _bad_sidecar(path: pathlib.Path, got: str) -> errors.UserError:

@@ -3,15 +3,13 @@
 import csv
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import rich.box
 import rich.console
 import rich.table
 import rich.text
 
-from sah_jax import errors
 from sah_jax.reports import style
 from sah_jax.studies import frontier
 from sah_jax.studies import rows as rows_lib
@@ -103,8 +101,9 @@ def print_complexity(
     add_script_bits: bool = True,
 ) -> None:
     """Prints C(T, s | M), one block a (task, model)."""
-    table = _table("C(T, s | M): the shortest verified program that reaches s", "Task", "Model",
-                   "Score s", ">Bits", ">Size", "Family", ">Test score")
+    table = new_table(
+        "C(T, s | M): the shortest verified program that reaches s", "Task", "Model", "Score s", ">Bits",
+        ">Size", "Family", ">Test score")
     previous = None
     for entry in complexity_table(rows, scores, add_script_bits=add_script_bits):
         cell = (entry.task, entry.model)
@@ -118,7 +117,7 @@ def print_complexity(
             outcome = (f"{entry.bits:,}", style.format_bytes(entry.bits),
                        style.family_style(entry.witness.experiment_name).label,
                        format_estimate(entry.witness))
-        _add(table, *names, format_level(entry), *outcome, dim=entry.witness is None)
+        add_row(table, *names, format_level(entry), *outcome, dim=entry.witness is None)
     console.print(table)
 
 
@@ -128,44 +127,16 @@ def print_results(
     """Prints every row by length, one table a (model, task); a star marks the frontier."""
     chosen = {row.point for row in frontier.pareto(rows, add_script_bits=add_script_bits)}
     for (model, task), cell_rows in frontier.group_cells(rows).items():
-        table = _table(f"{task}, {model}", "", "Family",
-                       ">Bits with script" if add_script_bits else ">Bits", ">Selection score",
-                       ">Test score", "Verified", "Point")
+        table = new_table(
+            f"{task}, {model}", "", "Family", ">Bits with script" if add_script_bits else ">Bits",
+            ">Selection score", ">Test score", "Verified", "Point")
         for row in sorted(cell_rows, key=lambda row: frontier.total_bits(row, add_script_bits)):
-            _add(table, "*" if row.point in chosen else "",
-                 style.family_style(row.experiment_name).label,
-                 f"{frontier.total_bits(row, add_script_bits):,}",
-                 style.format_score(row.selection_performance), format_estimate(row),
-                 "yes" if row.verified else "no", row.point, dim=not row.verified)
+            add_row(
+                table, "*" if row.point in chosen else "", style.family_style(row.experiment_name).label,
+                f"{frontier.total_bits(row, add_script_bits):,}",
+                style.format_score(row.selection_performance), format_estimate(row),
+                "yes" if row.verified else "no", row.point, dim=not row.verified)
         console.print(table)
-
-
-def print_ledger(
-    entries: Sequence[Mapping[str, Any]], file_bits: int, console: rich.console.Console
-) -> None:
-    """Prints where each bit of a program file went.
-
-    Args:
-      entries: objects with `field`, `bits` and `ideal_bits`.
-      file_bits: 8 times the size of the file.
-      console: where to print.
-
-    Raises:
-      UserError: if the entries do not sum to the file.
-    """
-    total = sum(entry["bits"] for entry in entries)
-    if total != file_bits:
-        raise errors.UserError(
-            f"the ledger sums to {total} bits, expected the {file_bits} bits of the file; "
-            "restore the sidecar or run the point again.")
-    table = _table("Where the bits went", "Field", ">Bits", ">Ideal bits", ">Share")
-    for entry in entries:
-        _add(table, entry["field"], f"{entry['bits']:,}", f"{entry['ideal_bits']:,.1f}",
-             f"{entry['bits'] / max(file_bits, 1):.1%}", dim=entry["bits"] == 0)
-    table.add_section()
-    ideal = sum(entry["ideal_bits"] for entry in entries)
-    _add(table, "file", f"{file_bits:,}", f"{ideal:,.1f}", "", dim=False)
-    console.print(table)
 
 
 def format_level(entry: Complexity) -> str:
@@ -191,7 +162,8 @@ def _default_levels(rows: Sequence[Row], task: str) -> list[tuple[float, float]]
     return [(share * best, share) for share in DEFAULT_SHARES]
 
 
-def _table(title: str, *columns: str) -> rich.table.Table:
+def new_table(title: str, *columns: str) -> rich.table.Table:
+    """Returns a table without rows; columns that begin with ">" hold numbers."""
     # Text, not str, here and below: a name with brackets must not be read as markup.
     table = rich.table.Table(
         title=rich.text.Text(title, style="bold"), title_justify="left", box=rich.box.SIMPLE_HEAD)
@@ -203,5 +175,6 @@ def _table(title: str, *columns: str) -> rich.table.Table:
     return table
 
 
-def _add(table: rich.table.Table, *cells: str, dim: bool) -> None:
+def add_row(table: rich.table.Table, *cells: str, dim: bool = False) -> None:
+    """Adds a row of plain text."""
     table.add_row(*(rich.text.Text(cell) for cell in cells), style="dim" if dim else None)

@@ -8,7 +8,7 @@ from sah_jax import numerics
 from sah_jax.models import base as base_lib
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec, registry
-from sah_jax.studies import grid, rows, sidecar
+from sah_jax.studies import grid, rows, sidecar, views
 from sah_jax.tasks import base as task_lib
 from sah_jax.tasks import evaluate
 from sah_jax.tasks import registry as task_registry
@@ -65,6 +65,7 @@ def _record(config, base, point, program, profile, selection, test) -> dict[str,
         "ideal_bits": program.ideal_bits,
         "program_sha256": sidecar.file_digest(program.data),
         "ledger": [entry._asdict() for entry in program.ledger],
+        "views": views.records(program, base),
         "adapted_digest": program.adapted.digest(),
         "base": {"name": base.name, "source": base.source, "digest": base.digest, "dtype": base.dtype},
         "profile": profile,

@@ -27,6 +27,14 @@ _SHAPE = {
     },
 }
 _ENTRY_SHAPE = {"field": str, "bits": int, "ideal_bits": float}
+_PART_SHAPE = {"name": str, "bits": int, "ideal_bits": float}
+_TOKEN_SHAPE = {"token_id": int, "text": str}
+
+# What `coding.ledger.VIEWS` says, for readers that must not start JAX.
+VIEWS = ("field", "tensor", "layer", "example", "token")
+MAX_VIEW_PARTS = 2000
+"""Longer views stay out of sidecar and page: at some 100 bytes a part they would be larger than
+most programs, and no one reads them. `sah inspect --model --by` makes any of them from the file."""
 
 
 def path_for(program: pathlib.Path) -> pathlib.Path:
@@ -70,6 +78,7 @@ def read(program: pathlib.Path) -> dict[str, Any] | None:
         _check_shape(record, _SHAPE)
         for entry in record["ledger"]:
             _check_shape(entry, _ENTRY_SHAPE)
+        _check_views(record)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise errors.UserError(
             f"{path}: is not a sidecar ({error!r}); remove it or run the point again.") from error
@@ -78,6 +87,17 @@ def read(program: pathlib.Path) -> dict[str, Any] | None:
             f"{program}: has the digest {got[:12]}, its sidecar expects {record['program_sha256'][:12]}: "
             "the file was truncated or altered; copy it again or run the point again.")
     return record
+
+
+def _check_views(record: Mapping[str, Any]) -> None:
+    """Raises as `_check_shape` does unless the views are views; older sidecars have none."""
+    views = record.get("views", {})
+    if not isinstance(views, dict) or not views.keys() <= set(VIEWS):
+        raise ValueError(f"views is {views!r:.80}")
+    for parts in views.values():
+        for part in parts:
+            tokens = {key: kind for key, kind in _TOKEN_SHAPE.items() if key in part}
+            _check_shape(part, _PART_SHAPE | tokens)
 
 
 def _check_shape(record: Any, shape: Mapping[str, Any]) -> None:

@@ -2,12 +2,12 @@
 
 import dataclasses
 import hashlib
-import html.parser
 import json
 import os
 import subprocess
 import sys
 
+import html_page
 import pytest
 import row_template
 
@@ -15,7 +15,7 @@ from sah_jax import errors, numerics
 from sah_jax.reports import figures, report, style
 from sah_jax.studies import rows as rows_lib
 
-HOSTILE = "<script>alert('$x_{')</script>"
+HOSTILE = html_page.HOSTILE
 TEMPLATE = dataclasses.replace(
     row_template.TEMPLATE, performance=0.5, selection_performance=0.5, script_bits=3704,
     strategy_hparams={"examples": 2})
@@ -31,6 +31,12 @@ def _write_point(workdir, point, size, **changes):
     ledger = [{"field": "family", "bits": min(8, 8 * size), "ideal_bits": 3.0},
               {"field": f"tokens {HOSTILE}", "bits": 8 * size - min(8, 8 * size),
                "ideal_bits": 7.9 * size}]
+    tokens = [{"name": f"{HOSTILE}, token {i}", "bits": 4 * size, "ideal_bits": 4.0 * size, "token_id": i,
+               "text": text} for i, text in enumerate((HOSTILE, ""))]
+    examples = [{"name": f"example {i}", "bits": 0, "ideal_bits": 0.0} for i in range(30)]
+    views = {"layer": [{"name": f"layer {HOSTILE}", "bits": 8 * size, "ideal_bits": 1.0}],
+             "example": [*examples, {"name": HOSTILE, "bits": 8 * size, "ideal_bits": 1.0}],
+             "token": tokens}
     profile = {"backend": "cpu", "flags": HOSTILE, "NPROC": "1", "XLA_FLAGS": ""}
     row = dataclasses.replace(
         TEMPLATE, point=point, bits=8 * size, program=f"points/{point}/program.sah",
@@ -38,7 +44,8 @@ def _write_point(workdir, point, size, **changes):
         numerics_digest=numerics.digest(profile), **changes)
     (folder / "program.json").write_text(json.dumps({
         "family": row.experiment_name, "bits": row.bits, "ideal_bits": row.ideal_bits,
-        "program_sha256": row.program_sha256, "ledger": ledger, "profile": profile, "format": 1,
+        "program_sha256": row.program_sha256, "ledger": ledger, "views": views, "profile": profile,
+        "format": 1,
         "adapted_digest": row.adapted_digest, "setting": row.strategy_hparams, "seed": row.seed,
         "base": {"name": "nano", "source": "nano", "digest": row.base_digest, "dtype": "float32"},
         "scores": {
@@ -65,22 +72,6 @@ def study(tmp_path):
     return workdir
 
 
-class _Page(html.parser.HTMLParser):
-    """Collects what a page's tags are, what they refer to, and what it says."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.attributes, self.data = [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value) for name, value in attrs]
-
-    def handle_data(self, data):
-        self.data.append(data)
-
-
 def test_report_shows_every_point_and_loads_nothing(study):
     paths = report.write_report(study)
     assert {path.parent for path in dataclasses.astuple(paths)} == {study / "report"}
@@ -89,27 +80,35 @@ def test_report_shows_every_point_and_loads_nothing(study):
     assert paths.png.read_bytes().startswith(b"\x89PNG")
     assert paths.pdf.read_bytes().startswith(b"%PDF")
 
-    text = paths.html.read_text()
-    page = _Page(text)
-    words = "".join(page.data)
+    # The page's own script is the only one: a hostile name is text.
+    page = html_page.check_loads_nothing(paths.html.read_text())
     for row in rows_lib.read_rows(study / "results.jsonl"):
         for shown in (row.program_sha256, row.program, row.point, f"{row.bits:,}",
                       f"{row.bits + row.script_bits:,}"):
-            assert shown in words, shown
-    assert page.tags.count("details") == 4
-    assert "1 of 4 points are not verified" in words
+            assert shown in page.words, shown
+    assert sum(attribute == ("details", "class", "point") for attribute in page.attributes) == 4
+    assert "1 of 4 points are not verified" in page.words
+    assert page.words.count("<script>alert('$x_{')</script>") >= 5
 
-    # The page's own script is the only one: a hostile name is text.
-    assert page.tags.count("script") == 1
-    assert "<script>alert" not in text
-    assert words.count(HOSTILE) >= 5
 
-    assert "http://" not in text and "https://" not in text
-    assert "url(" not in text and "@import" not in text and "link" not in page.tags
-    targets = [value for _, name, value in page.attributes if name in ("src", "href", "srcset")]
-    assert targets and all(value.startswith(("#", "data:image/png;base64,")) for value in targets)
-    anchors = {value for _, name, value in page.attributes if name == "id"}
-    assert {value[1:] for value in targets if value.startswith("#")} <= anchors
+def test_report_shows_every_view(study):
+    page = html_page.Page(report.write_report(study).html.read_text())
+    for by in ("layer", "example", "token"):
+        assert page.words.count(f"By {by}") == 4
+    hostile, end = page.spans[:2]
+    assert len(page.spans) == 8
+    assert hostile[0].startswith("<script>alert('$x_{')</script>") and end[0] == "‹end›"
+    # One column a part where there are many.
+    assert page.tags.count("g") == 4 * 31
+
+
+def test_an_older_study_without_views_is_reported(study):
+    for path in study.glob("points/*/program.json"):
+        record = json.loads(path.read_text())
+        del record["views"]
+        path.write_text(json.dumps(record))
+    page = html_page.Page(report.write_report(study).html.read_text())
+    assert "By token" not in page.words and not page.spans
 
 
 def test_report_goes_where_it_is_told(study, tmp_path):
@@ -129,7 +128,12 @@ def _replace(old, new):
      "a file with sha256"),
     ("program.sah", lambda path: path.unlink(), "No such file"),
     ("program.json", lambda path: path.unlink(), "No such file"),
-    ("program.json", _replace('"bits": 8,', '"bits": 9,'), "a ledger of 801 bits"),
+    ("program.json", _replace('"bits": 8,', '"bits": 9,'), "a ledger of 801 bits by field"),
+    ("program.json", _replace('"bits": 400,', '"bits": 401,'), "a ledger of 802 bits by token"),
+    ("program.json", _replace('"bits": 0,', '"bits": -1,'), "the ledger entry"),
+    ("program.json", _replace('"layer": [', '"layer": [1, '), "the ledger entry 1"),
+    ("program.json", lambda path: path.write_text(
+        '{"profile": {}, "ledger": [], "views": {"token": 1}}'), "no object of lists 'views'"),
     ("program.json", _replace('"bits": 8,', '"bits": true,'), "the ledger entry"),
     ("program.json", _replace('"ideal_bits": 3.0', '"ideal_bits": NaN'), "the ledger entry"),
     ("program.json", lambda path: path.write_text("{"), "text that is not JSON"),
@@ -178,7 +182,7 @@ def test_doubts_are_said_on_the_page(study, monkeypatch):
     rows = rows_lib.read_rows(study / "results.jsonl")
     other = _write_point(study, "other", 10, base_digest="1", selection_split="test")
     rows_lib.write_rows(study / "results.jsonl", [*rows[1:], other])
-    words = "".join(_Page(report.write_report(study).html.read_text()).data)
+    words = html_page.Page(report.write_report(study).html.read_text()).words
     assert "1 of 4 points were selected on the test split" in words
     assert "The rows of nano name 2 different base models" in words
 

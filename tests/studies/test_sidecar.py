@@ -7,6 +7,7 @@ import pathlib
 import pytest
 
 from sah_jax import errors
+from sah_jax.coding import ledger
 from sah_jax.studies import sidecar
 
 DATA = b"a program"
@@ -36,6 +37,29 @@ def test_what_was_written_is_read(program):
 def test_a_program_may_have_no_sidecar(program):
     sidecar.path_for(program).unlink()
     assert sidecar.read(program) is None
+
+
+def test_views_are_optional_and_those_of_the_ledger(program):
+    parts = [{"name": "family", "bits": 8, "ideal_bits": 7.5},
+             {"name": "prompt, token 0", "bits": 64, "ideal_bits": 63.0, "token_id": 5, "text": ""}]
+    record = {**RECORD, "views": {"token": parts}}
+    sidecar.write_folder(program.parent, DATA, record)
+    assert sidecar.read(program) == record
+    assert sidecar.VIEWS == ledger.VIEWS
+
+
+_TOKEN = {"name": "a", "bits": 1, "ideal_bits": 1.0, "token_id": 1, "text": "x"}
+
+
+@pytest.mark.parametrize("views", [
+    [], "token", {"colour": []}, {"token": 3}, {"token": ["a"]}, {"token": [[]]},
+    *({"token": [{**_TOKEN, **change}]} for change in (
+        {"name": 3}, {"bits": 1.5}, {"ideal_bits": "1"}, {"token_id": "1"}, {"text": None})),
+    {"layer": [{"name": "a", "bits": 1}]}])
+def test_damaged_views_are_named(program, views):
+    sidecar.path_for(program).write_text(json.dumps({**RECORD, "views": views}))
+    with pytest.raises(errors.UserError, match="is not a sidecar"):
+        sidecar.read(program)
 
 
 @pytest.mark.parametrize("data", [DATA[:-1], DATA + b"!", b"A program", b""])

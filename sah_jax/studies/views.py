@@ -1,0 +1,42 @@
+"""The views of a program's ledger as sidecars and `sah inspect` hold them, with the text of tokens."""
+
+from typing import Any
+
+from sah_jax.models import base as base_lib
+from sah_jax.programs import codec
+from sah_jax.studies import sidecar
+
+
+def records(program: codec.Program, base: base_lib.BaseModel) -> dict[str, list[dict[str, Any]]]:
+    """Returns the views that tell more than the fields do and are short enough for a sidecar."""
+    views = {by: parts(program, by, base) for by in program.books.views}
+    return {by: found for by, found in views.items() if len(found) <= sidecar.MAX_VIEW_PARTS}
+
+
+def parts(program: codec.Program, by: str, base: base_lib.BaseModel) -> list[dict[str, Any]]:
+    """Returns the parts of a file in a view: name, bits, ideal bits and, of tokens, id and text."""
+    text_of = _Texts(base)
+    found = []
+    for part in program.view(by):
+        record = {"name": part.name, "bits": part.bits, "ideal_bits": part.ideal_bits}
+        if part.token_id is not None:
+            record |= {"token_id": part.token_id, "text": text_of[part.token_id]}
+        found.append(record)
+    return found
+
+
+class _Texts(dict):
+    """The text of a token, by its id; made when it is asked for.
+
+    A token is decoded after a letter, because tokenizers of the SentencePiece kind leave the
+    space before the first token of a text out. A part of a character is U+FFFD.
+    """
+
+    def __init__(self, base: base_lib.BaseModel):
+        super().__init__()
+        self._base, self._letter = base, base.encode("a")
+        self._skip = len(base.decode(self._letter))
+
+    def __missing__(self, token_id: int) -> str:
+        self[token_id] = self._base.decode([*self._letter, token_id])[self._skip :]
+        return self[token_id]
