@@ -23,13 +23,13 @@ _TEXT_COLUMNS = ("text", "name", "tokens", "bytes", "ideal_bits", "quantised_bit
 _TOKEN_COLUMNS = ("text", "position", "token_id", "piece", "ideal_bits", "quantised_bits")
 
 _MEASURES = {
-    "ideal_bits": "Ideal", "quantised_bits": "Quantised", "emitted_bits": "File"}
+    "ideal_bits": "Ideal", "quantised_bits": "Quantised", "emitted_bits": "Emitted"}
 _UNITS = {"per_token": "tokens", "per_byte": "bytes", "per_text": "texts"}
 
 OVERHEADS = {
     "quantised_minus_ideal_bits": "rounding probabilities to integers (quantised - ideal)",
     "emitted_minus_quantised_bits":
-        "the coder and all else in the file (file - quantised, by the step that coded it)",
+        "the coder and all else in the file (emitted - quantised, by the step that coded it)",
     "step_minus_teacher_forcing_bits":
         "coding token by token (ideal, by that step - ideal, all positions at once)",
 }
