@@ -6,7 +6,8 @@ the loaded model took.
 """
 
 import os
-import resource
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -18,7 +19,9 @@ BOUND_BYTES = 1.5e9
 
 
 def peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Returns the peak RSS since this program began; `ru_maxrss` would begin with its parent's."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status)[1])
 
 
 def child(length: int) -> None:
