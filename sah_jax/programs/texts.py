@@ -131,7 +131,8 @@ def read(
     for row in rows:
         begun += row
         if len(row) < limit:
-            texts, begun = [*texts, tuple(begun)], []
+            texts.append(tuple(begun))
+            begun = []
     codec.read_check(reader, digest(texts))
     reader.finish()
     return Texts(data, tuple(texts), reader.ledger)
