@@ -40,9 +40,11 @@ def write(figures: list[dict], path: str | None) -> None:
             json.dump(figures, stream, indent=1)
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """Parses the flags that every benchmark takes."""
+def arguments(description: str, **more: type) -> argparse.Namespace:
+    """Parses the flags that every benchmark takes, and more by name and type."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     parser.add_argument("--only", metavar="PART", help="only the parts whose name holds this")
+    for name, kind in more.items():
+        parser.add_argument(f"--{name}", type=kind)
     return parser.parse_args()

@@ -1,6 +1,8 @@
 """Peak memory of coding at a large vocabulary, each length in a process of its own.
 
-A child (python benchmarks/memory.py LENGTH) codes 8 random sequences and prices them by teacher
+    python benchmarks/memory.py [--json FILE]
+
+A child (with --length) codes 8 random sequences and prices them by teacher
 forcing under a thin random model, and prints by how many bytes its peak RSS grew over what
 the loaded model took.
 """
@@ -12,7 +14,7 @@ import subprocess
 import sys
 
 import numpy as np
-from common import figure
+from common import arguments, figure, write
 
 VOCAB, BATCH, LENGTHS = 128_256, 8, (512, 1024)
 BOUND_BYTES = 1.5e9
@@ -58,7 +60,7 @@ def figures() -> list[dict]:
     grown = []
     for length in LENGTHS:
         done = subprocess.run(
-            [sys.executable, __file__, str(length)], capture_output=True, text=True, check=True,
+            [sys.executable, __file__, f"--length={length}"], capture_output=True, text=True, check=True,
             env={**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"})
         grown.append(int(done.stdout.split()[-1]))
     named = [figure(f"peak RSS over the model's, V={VOCAB}, B={BATCH}, L={length}", "bytes", size,
@@ -69,4 +71,8 @@ def figures() -> list[dict]:
 
 
 if __name__ == "__main__":
-    child(int(sys.argv[1]))
+    given = arguments("Peak memory of coding.", length=int)
+    if given.length:
+        child(given.length)
+    else:
+        write(figures(), given.json)

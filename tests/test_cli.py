@@ -1,5 +1,6 @@
 """The command line: what a user gets wrong is one sentence and exit code 2."""
 
+import csv
 import dataclasses
 import json
 import pathlib
@@ -181,3 +182,92 @@ def test_no_sidecar_is_said(program):
 
 def test_what_is_no_file_is_refused(capsys):
     assert "is not a file of at most" in _refused(capsys, "inspect", "/dev/zero", "--model=nano")
+
+
+@pytest.fixture(scope="module")
+def coded(tmp_path_factory) -> pathlib.Path:
+    """A folder with texts, their file and its reports, made by the command line."""
+    folder = tmp_path_factory.mktemp("coded")
+    lines = [{"q": "Tom has 12 pears.", "a": " He buys 9."}, {"q": "", "a": ""}, {"q": "x", "a": "y" * 600}]
+    (folder / "texts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = _sah("codelength", folder / "texts.jsonl", "--field=q+a", "--model=nano", "--batch_size=2",
+                f"--emit={folder / 'texts.sah'}", f"--out={folder / 'out'}", "--verify")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_codelength_reports_the_file_it_wrote(coded):
+    numbers = json.loads((coded / "out" / "codelength.json").read_text())
+    size = 8 * (coded / "texts.sah").stat().st_size
+    assert numbers["emitted_bits"] == size == sum(entry["bits"] for entry in numbers["ledger"])
+    assert (numbers["texts"], numbers["verified"]) == (3, True)
+    assert {path.name for path in (coded / "out").iterdir()} == {
+        "codelength.html", "codelength.json", "texts.csv", "tokens.csv"}
+    assert json.loads((coded / "texts.json").read_text())["bits"] == size
+
+
+def test_decode_prints_the_texts_under_the_model_that_coded_them(coded, capsys):
+    assert cli.main(["decode", str(coded / "texts.sah"), "--model=nano"]) == 0
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert printed == ["Tom has 12 pears. He buys 9.", "", "x" + "y" * 600]
+    assert "was made for the base model nano" in _refused(
+        capsys, "decode", coded / "texts.sah", "--model=nano-step0")
+    assert "--model is needed" in _refused(capsys, "decode", coded / "texts.sah")
+
+
+def test_texts_are_decoded_under_the_program_they_were_coded_under(coded, program, tmp_path, capsys):
+    path, given = str(tmp_path / "under.sah"), ["--model=nano", f"--program={program}"]
+    assert cli.main(["codelength", str(coded / "texts.jsonl"), "--field=q", "--num=2",
+                     f"--emit={path}", "--verify", *given]) == 0
+    capsys.readouterr()
+    assert cli.main(["decode", path, *given]) == 0
+    assert capsys.readouterr().out.splitlines() == ['"Tom has 12 pears."', '""']
+    assert "set --program" in _refused(capsys, "decode", path, "--model=nano")
+
+
+@pytest.mark.parametrize("by", ["field", "example", "token"])
+def test_inspect_shows_texts_with_and_without_a_model(coded, by, capsys):
+    size, found = 8 * (coded / "texts.sah").stat().st_size, []
+    for model in ([], ["--model=nano"]):
+        assert cli.main(["inspect", str(coded / "texts.sah"), f"--by={by}", "--json=-", *model]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1]
+    assert sum(part["bits"] for part in found[0]["parts"]) == found[0]["bits"] == size
+    names = [part["name"] for part in found[0]["parts"]]
+    if by == "example":
+        # The third text takes two rows, and is one example.
+        assert [name for name in names if "example" in name] == ["example 0", "example 1", "example 2"]
+    if by == "token":
+        assert len(names) == len(set(names))
+        assert max(int(name.split()[-1]) for name in names if name.startswith("example 2")) > 511
+
+
+@pytest.mark.parametrize("by, first", [("token", "prompt, token 0"), ("field", "version")])
+def test_inspect_writes_views_of_a_program(program, tmp_path, by, first):
+    path = tmp_path / "parts.csv"
+    assert cli.main(["inspect", str(program), f"--by={by}", f"--csv={path}"]) == 0
+    with open(path, newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    assert first in {line["name"] for line in lines}
+    assert sum(int(line["bits"]) for line in lines) == 8 * program.stat().st_size
+
+
+def test_what_codelength_cannot_do_is_named(coded, tmp_path, capsys):
+    source = coded / "texts.jsonl"
+    assert "has no text 'text'" in _refused(capsys, "codelength", source, "--model=nano")
+    assert "--emit and --verify cannot" in _refused(
+        capsys, "codelength", source, "--field=q", "--model=nano", "--fast", "--verify")
+    assert "expected a file name" in _refused(
+        capsys, "codelength", source, "--field=q", "--model=nano", f"--emit={tmp_path / 'a.json'}")
+    assert "holds texts, expected a program" in _refused(capsys, "run", coded / "texts.sah", "--model=nano")
+    assert "holds texts, expected a program" in _refused(capsys, "verify", coded / "texts.sah")
+
+
+def test_a_failed_verification_is_an_error(coded, capsys, monkeypatch):
+    from sah_jax.studies import codelength, verification
+
+    monkeypatch.setattr(
+        codelength, "comes_back", lambda *_: verification.Verdict(False, "the machine is on fire"))
+    said = _refused(
+        capsys, "codelength", coded / "texts.jsonl", "--field=q", "--num=1", "--model=nano", "--verify")
+    assert "the machine is on fire" in said

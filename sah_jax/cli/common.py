@@ -90,26 +90,68 @@ def decode_program(program: pathlib.Path, model: str, dtype: str):
     from sah_jax.studies import sidecar
 
     base = base_lib.load_base(model, record["base"]["dtype"] if record else dtype)
+    decoded = _decode(program, base, record, lambda: codec.read(
+        sidecar.read_program(program), base, str(program)), lambda found: (
+            "adapted_digest", found.adapted.digest()))
+    if record is None:
+        print(f"{program}: has no sidecar, so a truncated or altered file may go unnoticed.",
+              file=sys.stderr)
+    return base, decoded, record
+
+
+def decode_texts(path: pathlib.Path, program: str | None, model: str, dtype: str):
+    """Returns base model and decoded texts, set to the numerics profile of the file's sidecar.
+
+    Raises:
+      UserError: the file is not for this model and program, or decodes to something else than it
+        was written from; the sentence says how the numerics profile differs, if it does.
+    """
+    record = _prepare(path)
+    base, adapts = adapted(program, model, record["base"]["dtype"] if record else dtype)
+    from sah_jax.programs import texts
+    from sah_jax.studies import sidecar
+
+    if record and record["family"] == sidecar.TEXTS and adapts.digest() != record["adapted_digest"]:
+        raise errors.UserError(
+            f"{path}: was coded under another program, or none, than {program or 'none'}; "
+            "set --program to the one it was coded under.")
+    return base, _decode(path, base, record, lambda: texts.read(
+        sidecar.read_program(path), base, adapts, str(path)), lambda found: (
+            "tokens_digest", texts.digest(found.texts)))
+
+
+def decode_any(path: pathlib.Path, program: str | None, model: str, dtype: str):
+    """Returns base model and what a file decodes to, a program or texts."""
+    _prepare(path)
+    from sah_jax.programs import codec
+    from sah_jax.studies import sidecar
+
+    if codec.holds_texts(sidecar.read_program(path)):
+        return decode_texts(path, program, model, dtype)
+    return decode_program(path, model, dtype)[:2]
+
+
+def _decode(path: pathlib.Path, base, record, read: Callable, digest_of: Callable):
+    """Returns what `read` makes of a file, held against its sidecar where there is one."""
     if record and base.digest != record["base"]["digest"]:
         raise errors.UserError(
-            f"{program}: was made for the base model {record['base']['name']} with digest "
-            f"{record['base']['digest'][:12]}, {model} has {base.digest[:12]}; "
+            f"{path}: was made for the base model {record['base']['name']} with digest "
+            f"{record['base']['digest'][:12]}, {base.source} has {base.digest[:12]}; "
             "give the model it was made for.")
     try:
-        decoded = codec.read(sidecar.read_program(program), base, str(program))
-        if record and decoded.adapted.digest() != record["adapted_digest"]:
-            raise errors.UserError(
-                f"{program}: decodes to another model than it was written from; "
-                "read it in the environment it was made in.")
+        found = read()
+        if record:
+            key, digest = digest_of(found)
+            if digest != record[key]:
+                raise errors.UserError(
+                    f"{path}: decodes to something else than it was written from; "
+                    "read it in the environment it was made in.")
     except errors.UserError as error:
         if record is None:
             raise
         raise errors.UserError(numerics.explain(
             str(error), record["profile"], numerics.profile(base.dtype))) from error
-    if record is None:
-        print(f"{program}: has no sidecar, so a truncated or altered file may go unnoticed.",
-              file=sys.stderr)
-    return base, decoded, record
+    return found
 
 
 def adapted(program: str | None, model: str, dtype: str):
@@ -123,7 +165,7 @@ def adapted(program: str | None, model: str, dtype: str):
     return base_lib.load_base(model, dtype), family_lib.Adapted({})
 
 
-def write_file(path: str, data: bytes) -> None:
+def write_file(path: str | pathlib.Path, data: bytes) -> None:
     """Writes a file that the user named.
 
     Raises:

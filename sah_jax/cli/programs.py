@@ -10,7 +10,7 @@ from sah_jax.cli import common
 
 
 def inspect(arguments: list[str]) -> None:
-    """Prints the ledger of a program file: where each of its bits went."""
+    """Prints the ledger of a program file, or of a file of texts: where each of its bits went."""
     from sah_jax.reports import inspection
     from sah_jax.studies import sidecar
 
@@ -18,6 +18,8 @@ def inspect(arguments: list[str]) -> None:
     common.define_model(values, "Base model to decode with; without one the sidecar's ledger is shown.")
     flags.DEFINE_enum(
         "by", sidecar.VIEWS[0], sidecar.VIEWS, "What the bits are added up by.", flag_values=values)
+    flags.DEFINE_string(
+        "program", None, "Program that a file of texts was coded under.", flag_values=values)
     for kind in ("json", "csv"):
         flags.DEFINE_string(
             kind, None, f"Write {kind.upper()} here (-: standard output); no table then.", flag_values=values)
@@ -28,7 +30,7 @@ def inspect(arguments: list[str]) -> None:
     if values.model is None:
         found = inspection.from_sidecar(program, values.by)
     else:
-        base, decoded, _ = common.decode_program(program, values.model, values.dtype)
+        base, decoded = common.decode_any(program, values.program, values.model, values.dtype)
         found = inspection.from_program(decoded, values.by, base, program)
     for kind, text in inspection.written(found, program, values.by).items():
         if values[kind].value == "-":

@@ -31,27 +31,36 @@ def codelength(arguments: list[str]) -> None:
     (source,) = common.parse(codelength, values, arguments, ["SOURCE"])
     if values.model is None:
         raise errors.UserError("--model is needed; see sah codelength --help.")
+    if values.emit and pathlib.Path(values.emit).suffix in ("", ".json"):
+        raise errors.UserError(
+            f"--emit is {values.emit!r}, expected a file name such as texts.sah: a sidecar of the same name "
+            "that ends in .json goes beside it.")
     if values.fast and (values.emit or values.verify):
         raise errors.UserError("--fast codes no file, so --emit and --verify cannot be had with it.")
     base, adapted = common.adapted(values.program, values.model, values.dtype)
     from sah_jax.reports import codelength as pages
     from sah_jax.studies import codelength as codelength_lib
+    from sah_jax.studies import sidecar
 
     texts = codelength_lib.read_texts(source, values.field, values.num, values.seed)
     program, emitted = values.program or "", None
     if not values.fast:
-        data, emitted = codelength_lib.emit(texts, base, adapted, values.batch_size)
+        written, emitted = codelength_lib.emit(texts, base, adapted, values.batch_size)
         if values.emit:
-            common.write_file(values.emit, data)
+            common.write_file(values.emit, written.data)
+            record = codelength_lib.record(written, base, adapted)
+            common.write_file(
+                sidecar.path_for(pathlib.Path(values.emit)), json.dumps(record, indent=1).encode())
         if values.verify:
             emitted = dataclasses.replace(
-                emitted, verified=codelength_lib.comes_back(data, texts, base, program))
+                emitted, verdict=codelength_lib.comes_back(written.data, texts, base, program))
     result = codelength_lib.measure(source, texts, base, adapted, program, emitted)
     if values.out:
         pages.write(result, values.out)
     pages.print_summary(result, common.console())
-    if emitted and emitted.verified is False:
-        raise errors.UserError("a fresh process did not decode the file to the texts that were coded.")
+    if emitted and emitted.verdict and not emitted.verdict.verified:
+        raise errors.UserError(
+            f"a fresh process did not decode the file to the texts that were coded: {emitted.verdict.reason}")
 
 
 def decode(arguments: list[str]) -> None:
@@ -63,10 +72,10 @@ def decode(arguments: list[str]) -> None:
     (target,) = common.parse(decode, values, arguments, ["FILE"])
     if values.model is None:
         raise errors.UserError("--model is needed; see sah decode --help.")
-    base, adapted = common.adapted(values.program, values.model, values.dtype)
+    base, decoded = common.decode_texts(
+        pathlib.Path(target), values.program, values.model, values.dtype)
     from sah_jax.programs import texts
-    from sah_jax.studies import sidecar
 
-    found = texts.read(sidecar.read_program(pathlib.Path(target)), base, adapted, target).texts
+    found = decoded.texts
     for line in [texts.digest(found)] if values.digest else (json.dumps(base.decode(t)) for t in found):
         print(line)

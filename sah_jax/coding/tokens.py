@@ -22,6 +22,10 @@ from sah_jax.coding import arithmetic, file, freqs, ledger
 Predict = Callable[[Any, Any, jax.Array, jax.Array], tuple[Any, jax.Array]]
 """(variables, cache, tokens [B], position) -> (cache, float32 logits [B, V]); pure."""
 
+Numbering = Callable[[Sequence[Sequence[int]]], Sequence[tuple[int, int]]]
+"""For the ledger: (token sequences) -> for each, the number of its example and the place in it of
+its first token."""
+
 NO_END = -1
 """The end token of rows whose lengths the reader knows."""
 
@@ -36,6 +40,7 @@ class Rows(NamedTuple):
     start_token: what every row begins with.
     end_token: coded after a row that is shorter than its limit, or `NO_END`.
     context: tokens between the start token and what is coded; the reader knows them.
+    cache: the model's cache after the context, see `read_context`; made for each batch if None.
     """
 
     predict: Predict
@@ -46,6 +51,7 @@ class Rows(NamedTuple):
     start_token: int
     end_token: int
     context: tuple[int, ...] = ()
+    cache: Any = None
 
 
 class _Coded(NamedTuple):
@@ -86,6 +92,27 @@ def look_up_tokens(state, freqs_BV, given_B, alive_B, window):
     starts_B, freqs_B = freqs.interval(freqs_BV, given_B)
     freqs_B = jnp.where(alive_B, freqs_B, arithmetic.TOTAL)
     return state, (given_B, jnp.where(alive_B, starts_B, 0), freqs_B)
+
+
+def numbered(first: int) -> Numbering:
+    """Returns what numbers sequences from `first` on, each an example of its own."""
+    return lambda sequences: [(first + index, 0) for index in range(len(sequences))]
+
+
+def read_context(batch: Rows) -> Rows:
+    """Returns rows whose context the model has read, so that not every batch does it again."""
+    return batch._replace(cache=_cache(batch))
+
+
+def _cache(batch: Rows) -> Any:
+    """Returns the model's cache before the first token that is coded."""
+    if batch.cache is not None:
+        return batch.cache
+    cache = batch.make_cache(batch.rows, len(batch.context) + batch.positions)
+    known = np.array([batch.start_token, *batch.context], np.int32)
+    if not batch.context:
+        return cache
+    return _read_context(batch.predict, batch.variables, cache, known[:-1], np.zeros(batch.rows, np.int32))
 
 
 @functools.partial(jax.jit, static_argnames="predict")
@@ -135,14 +162,11 @@ def _run(predict, variables, cache, skipped, tokens_LB, limits_B, first_token, e
 
 
 def _call(batch: Rows, tokens_LB: np.ndarray, limits_B: np.ndarray, decoding: bool, state, window):
-    cache = batch.make_cache(batch.rows, len(batch.context) + batch.positions)
-    known = np.array([batch.start_token, *batch.context], np.int32)
-    if batch.context:
-        cache = _read_context(
-            batch.predict, batch.variables, cache, known[:-1], np.zeros(batch.rows, np.int32))
+    last = np.int32([batch.start_token, *batch.context][-1])
     return _run(
-        batch.predict, batch.variables, cache, np.int32(len(batch.context)), tokens_LB.astype(np.int32),
-        limits_B.astype(np.int32), known[-1], np.int32(batch.end_token), np.bool_(decoding), state, window)
+        batch.predict, batch.variables, _cache(batch), np.int32(len(batch.context)),
+        tokens_LB.astype(np.int32), limits_B.astype(np.int32), last, np.int32(batch.end_token),
+        np.bool_(decoding), state, window)
 
 
 def _window_symbols(batch: Rows) -> int:
@@ -151,7 +175,7 @@ def _window_symbols(batch: Rows) -> int:
 
 def write_rows(
     writer: file.ProgramWriter, batch: Rows, sequences: Sequence[Sequence[int]], limits: Sequence[int],
-    first_example: int | None = None,
+    numbering: Numbering | None = None,
 ) -> None:
     """Codes at most `batch.rows` token sequences.
 
@@ -162,8 +186,7 @@ def write_rows(
       limits: for each, the most tokens it may have, at most `batch.positions`; the reader
         must know it. A sequence that long is coded without its end. With `NO_END` each
         sequence must be exactly that long.
-      first_example: for the ledger, the number of the first of these sequences, which are
-        examples; None where they are not.
+      numbering: for the ledger, which examples these sequences are; None where they are none.
 
     Raises:
       ValueError: a sequence is longer than its limit, or holds the end token or a token that
@@ -191,34 +214,35 @@ def write_rows(
     if not np.all(coded.freqs_LB):
         outside = tokens_LB[coded.freqs_LB == 0][0]
         raise ValueError(f"token {outside} is not in the vocabulary")
-    writer.put(coded.starts_LB[real_LB], *_booking(coded, first_example))
+    writer.put(coded.starts_LB[real_LB], *_booking(coded, sequences, numbering))
 
 
-def _booking(coded: _Coded, first_example: int | None):
+def _booking(coded: _Coded, sequences: Sequence[Sequence[int]], numbering: Numbering | None):
     """Returns the frequencies, ideal bits and parts of the symbols, in coding order."""
     real_LB = coded.freqs_LB < arithmetic.TOTAL
     places, rows = np.nonzero(real_LB)
     parts = {ledger.TOKEN: places, ledger.TOKEN_ID: coded.tokens_LB[real_LB]}
-    if first_example is not None:
-        parts[ledger.EXAMPLE] = first_example + rows
+    if numbering is not None:
+        examples, offsets = np.array(numbering(sequences), np.int64).reshape(-1, 2).T
+        parts |= {ledger.EXAMPLE: examples[rows], ledger.TOKEN: offsets[rows] + places}
     return coded.freqs_LB[real_LB], coded.ideal_bits_LB[real_LB], parts
 
 
 def read_rows(
-    reader: file.ProgramReader, batch: Rows, limits: Sequence[int], first_example: int | None = None
+    reader: file.ProgramReader, batch: Rows, limits: Sequence[int], numbering: Numbering | None = None
 ) -> list[list[int]]:
-    """Reads what `write_rows` wrote with the same `batch`, `limits` and `first_example`."""
+    """Reads what `write_rows` wrote with the same `batch`, `limits` and `numbering`."""
     limits_B = np.zeros(batch.rows, np.int32)
     limits_B[: len(limits)] = limits
     tokens_LB = np.zeros((batch.positions, batch.rows), np.int32)
     state, coded = _call(
         batch, tokens_LB, limits_B, True, reader.state, reader.window(_window_symbols(batch)))
     coded = jax.device_get(coded)
-    reader.commit(state, *_booking(coded, first_example))
     sequences = []
     for row, limit in enumerate(limits):
         tokens = coded.tokens_LB[:limit, row].tolist()
         if batch.end_token in tokens:
             tokens = tokens[: tokens.index(batch.end_token)]
         sequences.append(tokens)
+    reader.commit(state, *_booking(coded, sequences, numbering))
     return sequences

@@ -1,10 +1,12 @@
 """A whole program: θ to the bytes of a file and those bytes to an adapted model."""
 
 import dataclasses
+import functools
 from typing import Any
 
 from sah_jax import errors
-from sah_jax.coding import file, integers, ledger
+from sah_jax.coding import file, integers
+from sah_jax.coding import ledger as ledger_lib
 from sah_jax.models import base as base_lib
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import registry
@@ -23,33 +25,48 @@ _CODES = range(16)
 
 
 @dataclasses.dataclass(frozen=True)
-class Program:
+class CodedFile:
+    """A file that was written or read.
+
+    Attributes:
+      data: its bytes.
+      books: where each bit went.
+    """
+
+    data: bytes
+    books: ledger_lib.Ledger
+
+    @property
+    def bits(self) -> int:
+        """The file's length."""
+        return 8 * len(self.data)
+
+    @functools.cached_property
+    def ledger(self) -> tuple[ledger_lib.Entry, ...]:
+        """Where each bit of the file went, by field."""
+        return tuple(self.books.entries(len(self.data)))
+
+    @functools.cached_property
+    def ideal_bits(self) -> float:
+        """The length without rounding of probabilities and of the end."""
+        return self.books.ideal_bits
+
+    def view(self, by: str) -> list[ledger_lib.Part]:
+        """Returns the parts of the file by one of `ledger.VIEWS`; their bits sum to its length."""
+        return self.books.view(by, len(self.data))
+
+
+@dataclasses.dataclass(frozen=True)
+class Program(CodedFile):
     """A program that was written or read.
 
     Attributes:
       family: its family's name.
-      data: the file.
       adapted: the model it turns the base into.
-      ledger: where each bit of the file went.
-      ideal_bits: the length without rounding of probabilities and of the end.
-      books: the ledger for other views than by field.
     """
 
     family: str
-    data: bytes
     adapted: family_lib.Adapted
-    ledger: tuple[ledger.Entry, ...]
-    ideal_bits: float
-    books: ledger.Ledger
-
-    @property
-    def bits(self) -> int:
-        """The program's length."""
-        return 8 * len(self.data)
-
-    def view(self, by: str) -> list[ledger.Part]:
-        """Returns the parts of the file by one of `ledger.VIEWS`; their bits sum to its length."""
-        return self.books.view(by, len(self.data))
 
 
 def silent(line: str) -> None:
@@ -70,9 +87,7 @@ def write(
     adapted = family.write(theta, writer, base, report)
     if check:
         write_check(writer, adapted.digest())
-    data = writer.close()
-    return Program(family.name, data, adapted, tuple(writer.ledger.entries(len(data))),
-                   writer.ledger.ideal_bits, writer.ledger)
+    return Program(writer.close(), writer.ledger, family.name, adapted)
 
 
 def read(
@@ -95,8 +110,12 @@ def read(
     if version == CHECKED:
         read_check(reader, adapted.digest())
     reader.finish()
-    return Program(family.name, data, adapted, tuple(reader.ledger.entries(len(data))),
-                   reader.ledger.ideal_bits, reader.ledger)
+    return Program(data, reader.ledger, family.name, adapted)
+
+
+def holds_texts(data: bytes) -> bool:
+    """Whether a file says that it holds texts (see `programs.texts`) and not a program."""
+    return read_header(file.ProgramReader(data))[0] == TEXTS_CODE
 
 
 def write_header(writer: file.ProgramWriter, code: int, version: int) -> None:

@@ -98,7 +98,8 @@ class Online:
             with writer.field("examples"):
                 sequences = [[*example.prompt, *example.answer] for example in batch]
                 tokens.write_rows(
-                    writer, learner.rows(), sequences, [plan.max_tokens] * len(batch), first)
+                    writer, learner.rows(), sequences, [plan.max_tokens] * len(batch),
+                    tokens.numbered(first))
             with writer.field("answer positions"):
                 for example in batch if not plan.cue else ():
                     integers.write_count(writer, len(example.prompt))
@@ -117,7 +118,8 @@ class Online:
         for first in range(0, plan.num_examples, plan.batch_size):
             size = min(plan.batch_size, plan.num_examples - first)
             with reader.field("examples"):
-                sequences = tokens.read_rows(reader, learner.rows(), [plan.max_tokens] * size, first)
+                sequences = tokens.read_rows(
+                    reader, learner.rows(), [plan.max_tokens] * size, tokens.numbered(first))
             with reader.field("answer positions"):
                 boundaries = [_boundary(reader, plan.cue, sequence) for sequence in sequences]
             batch = [examples_lib.TokenExample(tuple(sequence[:end]), tuple(sequence[end:]))

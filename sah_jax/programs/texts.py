@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 
 from sah_jax import errors
-from sah_jax.coding import file, integers, ledger, tokens
+from sah_jax.coding import file, integers, tokens
 from sah_jax.models import base as base_lib
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec
@@ -25,18 +25,14 @@ _LEAST_ROW_BITS = 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Texts:
+class Texts(codec.CodedFile):
     """Texts that were written or read.
 
     Attributes:
-      data: the file.
       texts: the tokens of each, without start and end tokens.
-      books: the ledger.
     """
 
-    data: bytes
     texts: tuple[tuple[int, ...], ...]
-    books: ledger.Ledger
 
 
 def row_limit(
@@ -69,7 +65,7 @@ def write(
     texts: Sequence[Sequence[int]], base: base_lib.BaseModel, adapted: family_lib.Adapted, batch_size: int,
     report: family_lib.Report = codec.silent,
 ) -> Texts:
-    """Codes texts (tokens) into a file.
+    """Codes texts (tokens) into a file, at most `batch_size` rows at a time.
 
     Raises:
       UserError: the batch size is not one of `BATCH_SIZES`, there is no text, or the texts are
@@ -83,22 +79,24 @@ def write(
     writer = file.ProgramWriter()
     codec.write_header(writer, codec.TEXTS_CODE, codec.CHECKED)
     rows = [row for text in texts for row in split(text, limit)]
+    batch_size = next(size for size in BATCH_SIZES if size >= min(batch_size, len(rows)))
     with writer.field("batches"):
         integers.write_choice(writer, BATCH_SIZES, batch_size)
         family_lib.write_capacity(writer, limit)
         integers.write_count(writer, len(rows))
-    batch = _rows(base, adapted, batch_size, limit)
+    batch, number = _rows(base, adapted, batch_size, limit), _Numbering(limit)
     with writer.field("texts"):
         for first in range(0, len(rows), batch_size):
             some = rows[first : first + batch_size]
-            tokens.write_rows(writer, batch, some, [limit] * len(some), first)
+            tokens.write_rows(writer, batch, some, [limit] * len(some), number)
             report(f"{first + len(some)}/{len(rows)} rows coded")
-    if writer.ledger.ideal_bits < _LEAST_ROW_BITS * len(rows):
-        raise errors.UserError(
-            f"the {len(rows)} rows of text cost {writer.ledger.ideal_bits:.0f} bits, expected at least "
-            f"{_LEAST_ROW_BITS} each; code other texts.")
     codec.write_check(writer, digest(texts))
-    return Texts(writer.close(), tuple(map(tuple, texts)), writer.ledger)
+    data = writer.close()
+    if len(rows) > _most_rows(len(data)):
+        raise errors.UserError(
+            f"the {len(rows)} rows of text take a file of {8 * len(data)} bits, expected at least "
+            f"{_LEAST_ROW_BITS} each; leave some out, or price them without a file (--fast).")
+    return Texts(data, writer.ledger, tuple(map(tuple, texts)))
 
 
 def read(
@@ -120,12 +118,12 @@ def read(
     with reader.field("batches"):
         batch_size = integers.read_choice(reader, BATCH_SIZES)
         limit = min(limit, family_lib.read_capacity(reader, base))
-        count = integers.read_count(reader, "rows of text", 8 * reader.size // _LEAST_ROW_BITS)
-    batch, rows = _rows(base, adapted, batch_size, limit), []
+        count = integers.read_count(reader, "rows of text", _most_rows(reader.size))
+    batch, number, rows = _rows(base, adapted, batch_size, limit), _Numbering(limit), []
     with reader.field("texts"):
         for first in range(0, count, batch_size):
             size = min(batch_size, count - first)
-            rows += tokens.read_rows(reader, batch, [limit] * size, first)
+            rows += tokens.read_rows(reader, batch, [limit] * size, number)
             report(f"{len(rows)}/{count} rows decoded")
     texts, begun = [], []
     for row in rows:
@@ -135,7 +133,28 @@ def read(
             begun = []
     codec.read_check(reader, digest(texts))
     reader.finish()
-    return Texts(data, tuple(texts), reader.ledger)
+    return Texts(data, reader.ledger, tuple(texts))
+
+
+class _Numbering:
+    """For the ledger, which text each row belongs to and where in it the row begins."""
+
+    def __init__(self, limit: int):
+        self._limit, self._text, self._offset = limit, 0, 0
+
+    def __call__(self, rows: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
+        found = []
+        for row in rows:
+            found.append((self._text, self._offset))
+            self._offset += len(row)
+            if len(row) < self._limit:
+                self._text, self._offset = self._text + 1, 0
+        return found
+
+
+def _most_rows(num_bytes: int) -> int:
+    """Returns how many rows a file of this size can hold."""
+    return 8 * num_bytes // _LEAST_ROW_BITS
 
 
 def digest(texts: Sequence[Sequence[int]]) -> str:
@@ -144,5 +163,5 @@ def digest(texts: Sequence[Sequence[int]]) -> str:
 
 
 def _rows(base: base_lib.BaseModel, adapted: family_lib.Adapted, batch_size: int, limit: int) -> tokens.Rows:
-    return family_lib.language_rows(
-        base, adapted.program, batch_size, limit, base.spec.end_tokens[0], tuple(adapted.context))
+    return tokens.read_context(family_lib.language_rows(
+        base, adapted.program, batch_size, limit, base.spec.end_tokens[0], tuple(adapted.context)))

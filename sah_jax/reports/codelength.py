@@ -80,7 +80,8 @@ def summary(codelength: Codelength) -> dict[str, Any]:
         **{unit: {name: None if value is None or not counts[of] else value / counts[of]
                   for name, value in bits.items()} for unit, of in _UNITS.items()},
         "overhead": dict(zip(OVERHEADS, overheads, strict=True)),
-        "verified": emitted.verified if emitted else None,
+        "verified": emitted.verdict.verified if emitted and emitted.verdict else None,
+        "ledger": [entry._asdict() for entry in emitted.fields] if emitted else None,
         "profile": codelength.profile}
 
 
@@ -129,11 +130,11 @@ def print_summary(codelength: Codelength, console: rich.console.Console) -> None
                 *(_mean(numbers[unit][name]) for unit in _UNITS))
     console.print(table)
     say = lambda line: console.print(rich.text.Text(line), soft_wrap=True)
-    say(", ".join(f"{numbers[of]:,} {of}" for of in _UNITS.values())
+    say(", ".join(f"{numbers[of]:,} {of if numbers[of] != 1 else of[:-1]}" for of in _UNITS.values())
         + f"; {numbers['ends']:,} of the tokens are ends of texts")
     for name, words in OVERHEADS.items():
         if numbers["overhead"][name] is not None:
-            say(f"{numbers['overhead'][name]:+,.3f} bits for {words}")
+            say(f"{round(numbers['overhead'][name], 3) + 0.0:+,.3f} bits for {words}")
     for line in codelength_page.remarks(codelength):
         say(line)
 
@@ -148,7 +149,7 @@ def _check(text: TextCosts) -> None:
 
 
 def _bytes(text: TextCosts) -> int:
-    return len(text.text.encode("utf-8", "surrogatepass"))
+    return len(text.text.encode())
 
 
 def _mean(value: float | None) -> str:

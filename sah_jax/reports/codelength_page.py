@@ -51,11 +51,13 @@ def remarks(codelength: Codelength) -> list[str]:
     """Says whether the texts were coded for real, and whether they come back."""
     said = ["No file was made, so the lengths are computed ones."]
     if codelength.emitted is not None:
-        said = [{
-            None: "Whether the file decodes was not tried.",
-            True: "A fresh process got the same tokens back from the file.",
-            False: "A fresh process did NOT get the same tokens back from the file.",
-        }[codelength.emitted.verified]]
+        verdict = codelength.emitted.verdict
+        said = ["Whether the file decodes was not tried."]
+        if verdict is not None:
+            said = ["A fresh process got the same tokens back from the file." if verdict.verified else
+                    f"A fresh process did NOT get the same tokens back from the file: {verdict.reason}."]
+        said.append("The bits of the file: " + ", ".join(
+            f"{entry.field} {entry.bits:,}" for entry in codelength.emitted.fields) + ".")
     if codelength.inexact:
         said.append(
             f"The tokenizer does not give {codelength.inexact} of {len(codelength.texts)} texts back "

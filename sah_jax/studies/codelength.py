@@ -6,18 +6,19 @@ import json
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
 from sah_jax import errors, numerics
-from sah_jax.coding import arithmetic, costs
+from sah_jax.coding import arithmetic, costs, ledger
 from sah_jax.models import base as base_lib
 from sah_jax.models import costs as model_costs
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec
 from sah_jax.programs import texts as texts_lib
-from sah_jax.studies import verification
+from sah_jax.studies import sidecar, verification, views
 from sah_jax.tasks import registry as task_registry
 
 _DEFAULT_EXAMPLES = 64
@@ -52,13 +53,15 @@ class Emitted:
     Attributes:
       bits: eight times its size.
       ideal_bits, quantised_bits: of its symbols, under the cached step that coded them.
-      verified: whether a fresh process got the same tokens back; None if it was not tried.
+      fields: where each of its bits went.
+      verdict: whether a fresh process got the same tokens back; None if it was not tried.
     """
 
     bits: int
     ideal_bits: float
     quantised_bits: float
-    verified: bool | None
+    fields: tuple[ledger.Entry, ...] = ()
+    verdict: verification.Verdict | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +113,7 @@ def read_texts(source: str, field: str, num: int | None, seed: int) -> list[tupl
     else:
         content = _read(source)
         found = [(source, content)] if content else []
-        if source.endswith(".jsonl"):
+        if source.lower().endswith(".jsonl"):
             lines = [(i, line) for i, line in enumerate(content.split("\n"), start=1) if line.strip()]
             found = [(f"line {i}", _of_line(source, i, line, field)) for i, line in lines[:num]]
     if not found:
@@ -121,7 +124,7 @@ def read_texts(source: str, field: str, num: int | None, seed: int) -> list[tupl
 def _read(source: str) -> str:
     try:
         data = sys.stdin.buffer.read() if source == "-" else pathlib.Path(source).read_bytes()
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig" if source.lower().endswith(".jsonl") else "utf-8")
     except OSError as error:
         raise errors.UserError(
             f"{source}: cannot be read ({error.strerror}), expected a text file, a .jsonl file, - or "
@@ -134,15 +137,25 @@ def _read(source: str) -> str:
 def _of_line(source: str, number: int, line: str, field: str) -> str:
     try:
         record = json.loads(line)
+    except ValueError as error:
+        raise errors.UserError(
+            f"{source}: line {number} is not JSON ({error}), expected an object a line; correct it."
+        ) from error
+    try:
         texts = [record[key] for key in field.split("+")]
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise errors.UserError(
             f"{source}: line {number} has no text {field!r} ({error!r}); set --field to the keys of the "
             "text, such as question+answer.") from error
     if not all(isinstance(text, str) for text in texts):
         raise errors.UserError(
             f"{source}: line {number} has no string {field!r}; set --field to another key.")
-    return "".join(texts)
+    text = "".join(texts)
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in text):
+        raise errors.UserError(
+            f"{source}: line {number} holds half a character (a lone surrogate), expected text; "
+            "correct it.")
+    return text
 
 
 def measure(
@@ -169,9 +182,10 @@ def measure(
     # Alike lengths together, so that little is padding; few shapes are compiled.
     order = sorted(range(len(rows)), key=lambda i: len(rows[i][1]))
     costs_of: dict[int, costs.Costs] = {}
-    for first in range(0, len(order), _ROWS):
-        some = order[first : first + _ROWS]
-        found = _row_costs(base, adapted, [rows[i][1] for i in some], limit)
+    at_once = min(_ROWS, 1 << (len(rows) - 1).bit_length())
+    for first in range(0, len(order), at_once):
+        some = order[first : first + at_once]
+        found = _row_costs(base, adapted, [rows[i][1] for i in some], limit, at_once)
         costs_of |= dict(zip(some, found, strict=True))
     for index, (text, _) in enumerate(rows):
         ideal[text].append(costs_of[index].ideal_bits)
@@ -187,12 +201,14 @@ def measure(
         sum(base.decode(tokens) != text for (_, text), tokens in zip(named_texts, encoded, strict=True)))
 
 
-def _row_costs(base, adapted, rows: Sequence[Sequence[int]], limit: int) -> list[costs.Costs]:
-    """Returns the costs, float64, of the tokens of at most `_ROWS` rows, ends included."""
+def _row_costs(
+    base, adapted, rows: Sequence[Sequence[int]], limit: int, at_once: int
+) -> list[costs.Costs]:
+    """Returns the costs, float64, of the tokens of at most `at_once` rows, ends included."""
     known = [base.spec.start_token, *adapted.context]
     ended = [[*row, base.spec.end_tokens[0]][:limit] for row in rows]
     longest = min(arithmetic.bucket(max(map(len, ended))), limit)
-    tokens_BL = np.zeros((_ROWS, len(known) + longest), np.int32)
+    tokens_BL = np.zeros((at_once, len(known) + longest), np.int32)
     tokens_BL[:, : len(known)] = known
     for row, tokens in enumerate(ended):
         tokens_BL[row, len(known) : len(known) + len(tokens)] = tokens
@@ -214,7 +230,7 @@ def _pieces(base: base_lib.BaseModel, text: str) -> list[str]:
 def emit(
     named_texts: Sequence[tuple[str, str]], base: base_lib.BaseModel, adapted: family_lib.Adapted,
     batch_size: int, report: family_lib.Report = codec.silent,
-) -> tuple[bytes, Emitted]:
+) -> tuple[texts_lib.Texts, Emitted]:
     """Codes texts into a file; returns it and what it cost, not verified.
 
     Raises:
@@ -223,16 +239,28 @@ def emit(
     written = texts_lib.write(
         [base.encode(text) for _, text in named_texts], base, adapted, batch_size, report)
     quantised, ideal = written.books.costs("texts")
-    return written.data, Emitted(8 * len(written.data), ideal, quantised, None)
+    return written, Emitted(written.bits, ideal, quantised, written.ledger)
+
+
+def record(
+    written: texts_lib.Texts, base: base_lib.BaseModel, adapted: family_lib.Adapted
+) -> dict[str, Any]:
+    """Returns the sidecar of a file of texts, see `sidecar.read`."""
+    return views.file_record(written, base) | {
+        "family": sidecar.TEXTS, "tokens_digest": texts_lib.digest(written.texts),
+        "adapted_digest": adapted.digest()}
 
 
 def comes_back(
     data: bytes, named_texts: Sequence[tuple[str, str]], base: base_lib.BaseModel, program: str
-) -> bool:
+) -> verification.Verdict:
     """Whether a fresh process, given base model, program and file, gets the same tokens back."""
     expected = texts_lib.digest([base.encode(text) for _, text in named_texts])
     given = ["--digest", f"--model={base.source}", f"--dtype={base.dtype}"]
     given += [f"--program={pathlib.Path(program).resolve()}"] if program else []
     done = verification.run_fresh(
         "decode", data, given, numerics.environment_for(numerics.profile(base.dtype)))
-    return done.returncode == 0 and done.stdout.strip() == expected
+    if done.returncode:
+        return verification.Verdict(False, verification.last_words(done))
+    same = done.stdout.strip() == expected
+    return verification.Verdict(same, "" if same else "the tokens were others")

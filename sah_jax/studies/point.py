@@ -36,8 +36,7 @@ def make(
     report("scoring")
     selection = _score(config, base, program, task, config.selection, config.num_selection)
     test = _score(config, base, program, task, "test", config.num_test)
-    profile = numerics.profile(base.dtype)
-    record = _record(config, base, point, program, profile, selection, test)
+    record = _record(config, base, point, program, selection, test)
     sidecar.write_folder(folder, program.data, record)
     return rows.Row(
         experiment_name=point.family, dataset_name=point.task, model_name=base.name,
@@ -48,7 +47,7 @@ def make(
         performance_stderr=test.stderr, num_scored=test.num_scored,
         selection_split=config.selection, selection_performance=selection.value,
         selection_stderr=selection.stderr, selection_num_scored=selection.num_scored,
-        numerics_digest=numerics.digest(profile), adapted_digest=program.adapted.digest(),
+        numerics_digest=numerics.digest(record["profile"]), adapted_digest=program.adapted.digest(),
         base_digest=base.digest, wall_time_s=round(time.monotonic() - started, 3))
 
 
@@ -57,18 +56,11 @@ def _score(config, base, program: codec.Program, task, split: str, num: int) -> 
     return evaluate.evaluate(base, adapted.variables(base), task, split, num, adapted.context)
 
 
-def _record(config, base, point, program, profile, selection, test) -> dict[str, Any]:
+def _record(config, base, point, program, selection, test) -> dict[str, Any]:
     """Returns the sidecar, see `sidecar.read`."""
-    return {
+    return views.file_record(program, base) | {
         "family": point.family,
-        "bits": program.bits,
-        "ideal_bits": program.ideal_bits,
-        "program_sha256": sidecar.file_digest(program.data),
-        "ledger": [entry._asdict() for entry in program.ledger],
-        "views": views.records(program, base),
         "adapted_digest": program.adapted.digest(),
-        "base": {"name": base.name, "source": base.source, "digest": base.digest, "dtype": base.dtype},
-        "profile": profile,
         "setting": point.setting,
         "seed": point.seed,
         "scores": {

@@ -1,7 +1,7 @@
 """The sidecar of a program file: what it was made with, for checking, never for decoding.
 
 It lies beside `program.sah` as `program.json` and is not counted: in the same environment a
-reader needs the base model and the file only.
+reader needs the base model and the file only. A file of texts has one too.
 """
 
 import hashlib
@@ -15,11 +15,17 @@ from sah_jax import coding, errors
 
 PROGRAM_NAME = "program.sah"
 
-_SHAPE = {
+TEXTS = "texts"
+"""In place of a family's name, that of a file of texts."""
+
+_FILE_SHAPE = {
     "family": str, "bits": int, "ideal_bits": float, "program_sha256": str, "ledger": list,
-    "adapted_digest": str, "setting": dict, "seed": int,
     "base": {"name": str, "source": str, "digest": str, "dtype": str},
     "profile": {"NPROC": str, "XLA_FLAGS": str},
+}
+_TEXTS_SHAPE = _FILE_SHAPE | {"tokens_digest": str, "adapted_digest": str}
+_PROGRAM_SHAPE = _FILE_SHAPE | {
+    "adapted_digest": str, "setting": dict, "seed": int,
     "scores": {
         "task": str, "num_test": int, "performance": float, "performance_stderr": float,
         "selection_split": str, "num_selection": int, "selection_performance": float,
@@ -75,7 +81,7 @@ def read(program: pathlib.Path) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        _check_shape(record, _SHAPE)
+        _check_shape(record, _TEXTS_SHAPE if record["family"] == TEXTS else _PROGRAM_SHAPE)
         for entry in record["ledger"]:
             _check_shape(entry, _ENTRY_SHAPE)
         _check_views(record)

@@ -42,6 +42,8 @@ def verify(model: str, program: pathlib.Path, extra_environment: Mapping[str, st
         if record is None:
             return Verdict(
                 False, f"{program} has no sidecar {sidecar.path_for(program).name} to compare with")
+        if record["family"] == sidecar.TEXTS:
+            return Verdict(False, f"{program} holds texts, expected a program; sah decode checks texts")
         profile = numerics.environment_for(record["profile"])
     except errors.UserError as error:
         return Verdict(False, str(error))
@@ -51,11 +53,7 @@ def verify(model: str, program: pathlib.Path, extra_environment: Mapping[str, st
                  *(f"--score={split}:{num}" for split, num in splits.items())]
     done = run_fresh("rebuild", data, arguments, {**profile, **(extra_environment or {})})
     got = json.loads((done.stdout.splitlines() or ["{}"])[-1])
-    if done.returncode or not got:
-        said = done.stderr.strip().splitlines()
-        reason = said[-1] if said else f"the process ended with code {done.returncode}"
-    else:
-        reason = _difference(got, record)
+    reason = last_words(done) if done.returncode or not got else _difference(got, record)
     if reason and "profile" in got:
         reason = numerics.explain(reason, record["profile"], got["profile"])
     return Verdict(not reason, reason)
@@ -75,6 +73,12 @@ def run_fresh(
             [sys.executable, "-m", "sah_jax", command, str(copy), *arguments],
             env={**os.environ, **environment}, capture_output=True, text=True, stdin=subprocess.DEVNULL,
             check=False)
+
+
+def last_words(done: subprocess.CompletedProcess) -> str:
+    """Returns the last line of what a process complained of."""
+    said = done.stderr.strip().splitlines()
+    return said[-1] if said else f"the process ended with code {done.returncode}"
 
 
 def _difference(got: Mapping[str, Any], record: Mapping[str, Any]) -> str:

@@ -1,19 +1,33 @@
-"""The views of a program's ledger as sidecars and `sah inspect` hold them, with the text of tokens."""
+"""What sidecars and `sah inspect` say of a file: the views of its ledger, with the text of tokens."""
 
 from typing import Any
 
+from sah_jax import numerics
 from sah_jax.models import base as base_lib
 from sah_jax.programs import codec
 from sah_jax.studies import sidecar
 
 
-def records(program: codec.Program, base: base_lib.BaseModel) -> dict[str, list[dict[str, Any]]]:
+def file_record(written: codec.CodedFile, base: base_lib.BaseModel) -> dict[str, Any]:
+    """Returns what every sidecar says of its file, see `sidecar.read`."""
+    return {
+        "bits": written.bits,
+        "ideal_bits": written.ideal_bits,
+        "program_sha256": sidecar.file_digest(written.data),
+        "ledger": [entry._asdict() for entry in written.ledger],
+        "views": records(written, base),
+        "base": {"name": base.name, "source": base.source, "digest": base.digest, "dtype": base.dtype},
+        "profile": numerics.profile(base.dtype),
+    }
+
+
+def records(program: codec.CodedFile, base: base_lib.BaseModel) -> dict[str, list[dict[str, Any]]]:
     """Returns the views that tell more than the fields do and are short enough for a sidecar."""
     views = {by: parts(program, by, base) for by in program.books.views}
     return {by: found for by, found in views.items() if len(found) <= sidecar.MAX_VIEW_PARTS}
 
 
-def parts(program: codec.Program, by: str, base: base_lib.BaseModel) -> list[dict[str, Any]]:
+def parts(program: codec.CodedFile, by: str, base: base_lib.BaseModel) -> list[dict[str, Any]]:
     """Returns the parts of a file in a view: name, bits, ideal bits and, of tokens, id and text."""
     text_of = _Texts(base)
     found = []

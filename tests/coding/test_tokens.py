@@ -125,7 +125,7 @@ def test_the_tokens_of_a_batch_interleave():
     """A change here breaks every program file that holds tokens."""
     sequences, limits = [[1, 2, 4, 5], [], [6, 8]], [4, 3, 9]
     batch, symbols = _batch(4), _Symbols()
-    tokens.write_rows(symbols, batch, sequences, limits, first_example=5)
+    tokens.write_rows(symbols, batch, sequences, limits, numbering=tokens.numbered(5))
     coded = _coded(batch, sequences, limits)
     assert [row for row, _, _ in coded] == [0, 1, 2, 0, 2, 0, 2, 0]
     assert symbols.parts["example"].tolist() == [5, 6, 7, 5, 7, 5, 7, 5]

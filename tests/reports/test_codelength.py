@@ -11,8 +11,10 @@ import pytest
 import rich.console
 
 from sah_jax import errors
+from sah_jax.coding import ledger
 from sah_jax.reports import codelength, codelength_page
 from sah_jax.studies.codelength import Codelength, Emitted, TextCosts
+from sah_jax.studies.verification import Verdict
 
 HOSTILE = html_page.HOSTILE
 
@@ -26,7 +28,8 @@ def _text(name, pieces, seed=0):
 
 TEXTS = (_text("line 1", ("Tom", " has\n", " 12\r", HOSTILE, "é", "", "\x00")), _text("", (), 1),
          _text('"<b>', ("one",), 2))
-EMITTED = Emitted(bits=400, ideal_bits=150.0, quantised_bits=152.5, verified=True)
+FIELDS = (ledger.Entry("version", 4, 4.0), ledger.Entry("texts", 396, 146.0))
+EMITTED = Emitted(bits=400, ideal_bits=150.0, quantised_bits=152.5, fields=FIELDS, verdict=Verdict(True))
 
 
 def _codelength(texts=TEXTS, emitted=EMITTED, **changes):
@@ -50,6 +53,7 @@ def test_the_summary_adds_up_and_divides():
             "ideal_bits": ideal / count, "quantised_bits": quantised / count, "emitted_bits": 400 / count}
     assert list(numbers["overhead"].values()) == [quantised - ideal, 400 - 152.5, 150.0 - ideal]
     assert numbers["verified"] is True
+    assert [entry["bits"] for entry in numbers["ledger"]] == [4, 396]
 
 
 def test_without_a_file_nothing_is_said_to_be_emitted():

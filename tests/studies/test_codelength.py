@@ -20,8 +20,8 @@ TEXTS = [("a", "Tom has 12 pears. He buys 9 more."), ("b", ""), ("c", "a\n\n Ã©ð
 
 @pytest.fixture(scope="module")
 def measured(nano):
-    data, emitted = codelength.emit(TEXTS, nano, NOTHING, 4)
-    return data, codelength.measure("here", TEXTS, nano, NOTHING, emitted=emitted)
+    written, emitted = codelength.emit(TEXTS, nano, NOTHING, 4)
+    return written.data, codelength.measure("here", TEXTS, nano, NOTHING, emitted=emitted)
 
 
 def test_pieces_are_the_text_and_every_token_has_a_cost(measured, nano):
@@ -52,20 +52,23 @@ def test_costs_do_not_hang_on_the_other_texts(nano, measured):
 
 def test_a_fresh_process_gets_the_tokens_back(measured, nano):
     data, _ = measured
-    assert codelength.comes_back(data, TEXTS, nano, "")
-    assert not codelength.comes_back(data, TEXTS[:-1], nano, "")
+    assert codelength.comes_back(data, TEXTS, nano, "").verified
+    verdict = codelength.comes_back(data, TEXTS[:-1], nano, "")
+    assert (verdict.verified, verdict.reason) == (False, "the tokens were others")
+    verdict = codelength.comes_back(data[:-3], TEXTS, nano, "")
+    assert not verdict.verified and "truncated" in verdict.reason
 
 
 def test_the_context_of_a_program_counts_as_known(nano):
     adapted = family_lib.Adapted({}, tuple(nano.encode("Wim has 37 plums and 15 figs. ")))
     text = [("a", "Wim has 37 plums and 15 figs. ")]
-    data, emitted = codelength.emit(text, nano, adapted, 1)
+    written, emitted = codelength.emit(text, nano, adapted, 1)
     got = codelength.measure("here", text, nano, adapted, "p.sah", emitted)
     without = codelength.measure("here", text, nano, NOTHING)
     assert got.texts[0].ideal_bits.sum() < 0.9 * without.texts[0].ideal_bits.sum()
     assert got.texts[0].ideal_bits.sum() == pytest.approx(emitted.ideal_bits, abs=0.05)
     assert got.adapted_digest == adapted.digest() and without.adapted_digest == ""
-    assert texts_lib.read(data, nano, adapted).texts[0] == tuple(nano.encode(text[0][1]))
+    assert texts_lib.read(written.data, nano, adapted).texts[0] == tuple(nano.encode(text[0][1]))
 
 
 def test_sources(tmp_path, monkeypatch, nano_math):
@@ -84,9 +87,13 @@ def test_sources(tmp_path, monkeypatch, nano_math):
     (tmp_path / "bad.txt").write_bytes(b"caf\xe9")
     (tmp_path / "none.txt").write_text("")
     (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"text": \n')
+    (tmp_path / "half.jsonl").write_text('{"text": "a"}\n{"text": "\\ud800"}\n')
+    (tmp_path / "mark.JSONL").write_bytes(b'\xef\xbb\xbf{"text": "a"}\n{"text": "b"}\n')
+    assert read(str(tmp_path / "mark.JSONL")) == [("line 1", "a"), ("line 2", "b")]
     for source, field, message in [
             (path, "text", "line 1 has no text 'text'"), (path, "n", "line 1 has no string 'n'"),
-            (str(tmp_path / "bad.jsonl"), "text", "line 2 has no text"),
+            (str(tmp_path / "bad.jsonl"), "text", "line 2 is not JSON"),
+            (str(tmp_path / "half.jsonl"), "text", "line 2 holds half a character"),
             (str(tmp_path / "gone.txt"), "text", "No such file"),
             (str(tmp_path / "bad.txt"), "text", "a byte at 3 that is not UTF-8"),
             (str(tmp_path / "none.txt"), "text", "holds no text"), ("task:chess", "text", "chess")]:
