@@ -25,6 +25,16 @@ def step0() -> base_lib.BaseModel:
 
 
 @pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> base_lib.BaseModel:
+    """A tiny random model, loaded once, in float32."""
+    import tiny_model  # Here, because it imports JAX.
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tiny_model.save_tiny(folder)
+    return base_lib.load_base(folder)
+
+
+@pytest.fixture(scope="session")
 def nano_math():
     """The task of word problems."""
     return task_registry.get_task("nano_math")

@@ -49,7 +49,7 @@ class CodelengthPaths:
 def summary(codelength: Codelength) -> dict[str, Any]:
     """Returns the numbers over all texts, ready for JSON.
 
-    `tokens` counts every token that was coded, also the `ends` of texts. A mean over nothing
+    `tokens` counts every token that was coded, also the `ends`, one a text. A mean over nothing
     is None, as is what would need a file where none was made.
 
     Raises:
@@ -62,7 +62,7 @@ def summary(codelength: Codelength) -> dict[str, Any]:
         "texts": len(codelength.texts),
         "tokens": sum(len(text.token_ids) for text in codelength.texts),
         "bytes": sum(_bytes(text) for text in codelength.texts),
-        "ends": sum(text.pieces[-1:] == ("",) for text in codelength.texts)}
+        "ends": len(codelength.texts)}
     bits = {
         "ideal_bits": math.fsum(itertools.chain.from_iterable(
             text.ideal_bits.tolist() for text in codelength.texts)),

@@ -62,3 +62,24 @@ def test_contexts_by_magnitude_pay_where_scales_differ():
     assert _bits(values.astype(int), 8, True) < 0.9 * _bits(values.astype(int), 8, False)
     same = np.round(rng.normal(0, 5, 6000)).astype(int)
     assert _bits(same, 8, True) > 0.99 * _bits(same, 8, False)
+
+
+def test_what_was_seen_long_ago_is_forgotten():
+    rng = np.random.default_rng(0)
+    halves = [(rng.random(4000) < share).astype(int) for share in (0.05, 0.95)]
+    # With counts of all that was ever seen the second half would cost more than a bit a value.
+    apart = sum(_bits(half, 2, False) for half in halves)
+    assert _bits(np.concatenate(halves), 2, False) < 1.15 * apart < 0.4 * 8000
+
+
+def test_forgetting_leaves_a_decision_that_never_changes_nearly_free():
+    freqs = adaptive.decisions(np.zeros(4000, int), 4, False).freqs[1000:]
+    assert 0.995 < freqs.min() / arithmetic.TOTAL and freqs.max() / arithmetic.TOTAL < 0.999
+
+
+@pytest.mark.parametrize("magnitudes", [(4, 7), (5, 6)])
+def test_the_second_digit_is_foretold_by_the_first(magnitudes):
+    # After the leading one 00 or 11, and 01 or 10: which of the two, and the sign, cost a bit each.
+    rng = np.random.default_rng(0)
+    values = rng.choice(magnitudes, 2000) * rng.choice([-1, 1], 2000)
+    assert _bits(values, 4, False) < 2.1 * len(values)

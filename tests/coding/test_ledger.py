@@ -1,5 +1,6 @@
 """The ledger: every bit of a file belongs to one field, and no field to more than it coded."""
 
+import fractions
 import math
 
 import hypothesis
@@ -68,6 +69,24 @@ def test_symbols_can_be_booked_one_by_one_or_together(bookings):
     for one, many in zip(single.entries(300), _booked(bookings).entries(300), strict=True):
         assert one.field == many.field and abs(one.bits - many.bits) <= 1
         assert one.ideal_bits == pytest.approx(many.ideal_bits)
+
+
+@pytest.mark.parametrize("portions", [1, 7, 3000])
+def test_sums_are_exact_whatever_the_portions_and_their_order(portions):
+    rng = np.random.default_rng(0)
+    freqs = rng.integers(1, 1 << 30, 3000).astype(np.uint32)
+    # So large a cost that a sum after it loses what is behind the point.
+    ideal = np.append(2.0**53, rng.random(2999))
+    bits = arithmetic.TOTAL_BITS - np.log2(freqs.astype(np.float64))
+    exact = tuple(float(sum(map(fractions.Fraction, costs.tolist()))) for costs in (bits, ideal))
+    assert exact[0] != np.cumsum(bits)[-1] and exact[1] not in (np.cumsum(ideal)[-1], np.sum(ideal))
+    for order in (np.arange(3000), np.argsort(ideal)):
+        book = ledger.Ledger()
+        for part in np.array_split(order, portions):
+            book.add("a", freqs[part], ideal[part])
+        assert book.costs("a") == exact and book.ideal_bits == exact[1]
+        assert [entry.ideal_bits for entry in book.entries(10)] == [exact[1], 0]
+        assert [part.ideal_bits for part in book.view("token", 10)] == [exact[1], 0]
 
 
 def test_a_file_shorter_than_its_information_takes_from_the_last_fields():

@@ -5,7 +5,6 @@ import pathlib
 import pytest
 import tiny_model
 
-from sah_jax.models import base as base_lib
 from sah_jax.models import config as config_lib
 
 
@@ -24,11 +23,3 @@ def tiny_folder(tmp_path: pathlib.Path) -> pathlib.Path:
     """A model folder that a test may damage."""
     tiny_model.save_tiny(tmp_path / "tiny")
     return tmp_path / "tiny"
-
-
-@pytest.fixture(scope="session")
-def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> base_lib.BaseModel:
-    """The same model, loaded once, in float32."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    tiny_model.save_tiny(folder)
-    return base_lib.load_base(folder)

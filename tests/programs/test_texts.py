@@ -37,18 +37,24 @@ def test_a_context_makes_texts_it_foretells_cheaper(nano):
     assert len(texts.write([fact], nano, adapted, 1).data) < len(texts.write([fact], nano, NOTHING, 1).data)
 
 
-@hypothesis.settings(derandomize=True, deadline=None, max_examples=40)
-@hypothesis.given(
-    st.lists(st.lists(st.integers(1, 9), max_size=12), min_size=1, max_size=9), st.integers(1, 9))
-def test_rows_tell_where_texts_end(given, limit):
-    rows = [row for text in given for row in texts.split(text, limit)]
-    assert all(len(row) <= limit for row in rows)
-    found, begun = [], []
-    for row in rows:
-        begun += row
-        if len(row) < limit:
-            found, begun = [*found, begun], []
-    assert found == given and not begun
+LIMIT = 16
+
+
+@hypothesis.settings(derandomize=True, deadline=None, max_examples=30)
+@hypothesis.example([LIMIT - 1, 0, LIMIT, 0, 0, LIMIT + 1, 2 * LIMIT, 0, 2 * LIMIT - 1, 0])
+@hypothesis.example([2 * LIMIT])
+@hypothesis.example([0])
+@hypothesis.given(st.lists(
+    st.sampled_from([n * LIMIT + more for n in range(4) for more in (-1, 0, 1)][1:]) | st.integers(0, 50),
+    min_size=1, max_size=7))
+def test_where_texts_end_is_told_by_their_rows(tiny_base, lengths):
+    # A context that leaves rows of that limit: texts are short, equal, full and of several rows.
+    context = tuple(1 + i % 40 for i in range(tiny_base.spec.max_positions - LIMIT))
+    adapted = family_lib.Adapted({}, context)
+    given = [tuple(1 + (i * i + n) % 40 for i in range(n)) for n in lengths]
+    assert texts.row_limit(tiny_base, adapted, given) == LIMIT
+    written = texts.write(given, tiny_base, adapted, 4)
+    assert texts.read(written.data, tiny_base, adapted).texts == tuple(given) == written.texts
 
 
 def test_another_model_or_program_or_kind_of_file_is_named(nano, step0, nano_math):
