@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from einops import rearrange
 
 from sah_jax.models import config as config_lib
+from sah_jax.models import quantize
 from sah_jax.models import rope as rope_lib
 
 
@@ -37,7 +38,7 @@ class Layer(NamedTuple):
 
 
 class Projection(nn.Module):
-    """x @ kernel and perhaps a bias, plus a program's low-rank pair where there is one."""
+    """x @ kernel (or a quantised one) and perhaps a bias, plus a program's low-rank pair where there is one."""
 
     features: int
     bias: bool = False
@@ -47,8 +48,12 @@ class Projection(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         # One plain matrix product: XLA:CPU compiles the gradient of a batched one to copies.
         x_MD = x.reshape(-1, x.shape[-1])
-        kernel = self.param("kernel", nn.initializers.normal(self.std), (x.shape[-1], self.features))
-        y_MF = x_MD @ kernel.astype(x.dtype)
+        if self.has_variable("params", "codes"):
+            y_MF = quantize.project(
+                x_MD, self.get_variable("params", "codes"), self.get_variable("params", "scales"))
+        else:
+            kernel = self.param("kernel", nn.initializers.normal(self.std), (x.shape[-1], self.features))
+            y_MF = x_MD @ kernel.astype(x.dtype)
         if self.bias:
             y_MF += self.param("bias", nn.initializers.zeros, (self.features,)).astype(x.dtype)
         if self.has_variable("program", "a"):
