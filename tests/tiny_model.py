@@ -26,6 +26,8 @@ def random_params(spec, seed=0):
     def draw(path, leaf):
         if path[-1].key == "scale":
             return jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape), jnp.float32)
+        if path[-1].key == "bias":
+            return jnp.asarray(0.3 * rng.normal(size=leaf.shape), jnp.float32)
         inputs = 1 if path[-1].key == "embed" else leaf.shape[-2]
         return jnp.asarray(rng.normal(size=leaf.shape) * inputs**-0.5, jnp.float32)
 
