@@ -93,6 +93,21 @@ def test_only_a_rotary_embedding_sees_the_order(tiny_spec, draw_params, one, ord
     assert (np.max(np.abs(last - turned)) > 1e-3) == ordered
 
 
+@pytest.mark.parametrize("one", [None, PLAIN, SCALED])
+def test_each_layer_has_its_own_embedding(tiny_spec, draw_params, one):
+    alone = dataclasses.replace(tiny_spec, layers=1, ropes=(one,))
+    after = dataclasses.replace(tiny_spec, layers=2, ropes=(rope.Rope(77.0), one))
+    params, tokens_BL = draw_params(alone), _tokens(alone)
+    # The layer before it adds nothing.
+    leaves = traverse_util.flatten_dict(params["layers"], sep="/")
+    before = {path: 0 * leaf if path in ("attention/o/kernel", "ffn/down/kernel") else leaf
+              for path, leaf in leaves.items()}
+    both = {path: jnp.concatenate([before[path], leaves[path]]) for path in leaves}
+    stacked = params | {"layers": traverse_util.unflatten_dict(both, sep="/")}
+    np.testing.assert_allclose(
+        _logits(after, stacked, tokens_BL), _logits(alone, params, tokens_BL), rtol=0, atol=ROUNDING)
+
+
 @pytest.mark.parametrize("path", ["layers/attention/o/kernel", "layers/ffn/down/kernel"])
 @pytest.mark.parametrize("norm_after", [False, True])
 def test_a_norm_after_a_part_takes_out_its_size(tiny_spec, draw_params, path, norm_after):

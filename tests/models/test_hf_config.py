@@ -211,6 +211,7 @@ def test_qwen_layers_have_windows_only_where_the_switch_is_on():
     hf = GOOD | {"model_type": "qwen2", "sliding_window": 7, "max_window_layers": 1}
     assert hf_config.parse(hf | {"use_sliding_window": False}).windows == ()
     assert hf_config.parse(hf | {"use_sliding_window": True}).windows == (config_lib.NO_WINDOW, 7, 7)
+    assert hf_config.parse(hf | {"use_sliding_window": True, "sliding_window": None}).windows == ()
     with pytest.raises(errors.UserError, match="here: .*use_sliding_window is false"):
         hf_config.parse(hf | {"layer_types": ["sliding_attention"] * 3}, "here")
 
@@ -221,6 +222,8 @@ def test_smollm3_says_which_layers_encode_positions():
     assert rotated(no_rope_layers=[0, 1, 1]) == [False, True, True]
     assert rotated(no_rope_layer_interval=2) == [True, False, True]
     assert rotated(no_rope_layers=[0, 1, 1], no_rope_layer_interval=2) == [False, True, True]
+    windows = hf | {"no_rope_layers": [0, 1, 1], "use_sliding_window": True, "sliding_window": 7}
+    assert hf_config.parse(windows).windows == (7, config_lib.NO_WINDOW, config_lib.NO_WINDOW)
     for wrong in ({}, {"no_rope_layers": [1, 1]}, {"no_rope_layers": [1, 2, 1]}):
         with pytest.raises(errors.UserError, match="here: no_rope_layers is"):
             hf_config.parse(hf | wrong, "here")
