@@ -31,12 +31,12 @@ def child(length: int) -> None:
 
     import sah_jax  # noqa: F401
     from sah_jax.coding import file, tokens
-    from sah_jax.models import base, config, costs, decoder
+    from sah_jax.models import base, config, costs, decoder, rope
 
     spec = config.ModelConfig(
         vocab_size=VOCAB, width=64, ffn=128, layers=2, heads=4, kv_heads=2, head_dim=16,
-        max_positions=max(LENGTHS), norm_eps=1e-5, rope_theta=1e4, tied_embedding=True, start_token=0,
-        end_tokens=(0,))
+        max_positions=max(LENGTHS), norm_eps=1e-5, ropes=(rope.Rope(1e4),) * 2,
+        tied_embedding=True, start_token=0, end_tokens=(0,))
     model = decoder.Decoder(spec)
     params = jax.block_until_ready(
         jax.jit(model.init)(jax.random.key(0), np.zeros((1, 1), np.int32))["params"])

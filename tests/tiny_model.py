@@ -7,7 +7,7 @@ import tokenizers
 
 from sah_jax.models import config as config_lib
 from sah_jax.models import decoder as decoder_lib
-from sah_jax.models import hf
+from sah_jax.models import hf, rope
 
 END = "<end>"
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789 .,;#\n"
@@ -15,7 +15,7 @@ CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789 .,;#\n"
 # No two sizes are equal, so that no mix-up of axes goes unnoticed.
 TINY = config_lib.ModelConfig(
     vocab_size=len(CHARACTERS) + 1, width=32, ffn=56, layers=3, heads=4, kv_heads=2, head_dim=10,
-    max_positions=256, norm_eps=1e-5, rope_theta=5000.0, tied_embedding=False,
+    max_positions=256, norm_eps=1e-5, ropes=(rope.Rope(5000.0),) * 3, tied_embedding=False,
     start_token=0, end_tokens=(0,))
 
 
@@ -26,6 +26,8 @@ def random_params(spec, seed=0):
     def draw(path, leaf):
         if path[-1].key == "scale":
             return jnp.asarray(rng.uniform(0.5, 1.5, leaf.shape), jnp.float32)
+        if path[-1].key == "bias":
+            return jnp.asarray(0.3 * rng.normal(size=leaf.shape), jnp.float32)
         inputs = 1 if path[-1].key == "embed" else leaf.shape[-2]
         return jnp.asarray(rng.normal(size=leaf.shape) * inputs**-0.5, jnp.float32)
 

@@ -16,7 +16,7 @@ from flax import traverse_util
 from sah_jax import errors
 from sah_jax.models import config as config_lib
 from sah_jax.models import decoder as decoder_lib
-from sah_jax.models import hf
+from sah_jax.models import hf, hf_config
 
 DTYPES = ("float32", "bfloat16")
 
@@ -94,7 +94,7 @@ def load_base(folder: str | pathlib.Path, dtype: str = "float32") -> BaseModel:
     if dtype not in DTYPES:
         raise errors.UserError(f"dtype is {dtype!r}, expected one of {', '.join(DTYPES)}; change it.")
     path = find(folder)
-    spec = config_lib.read_config(path)
+    spec = hf_config.read(path)
     tokenizer = _read_tokenizer(path / "tokenizer.json", spec)
     decoder = decoder_lib.Decoder(spec, jnp.dtype(dtype))
     stored = hf.load_params(path, spec, decoder_lib.abstract_params(decoder))

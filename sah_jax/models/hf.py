@@ -1,7 +1,6 @@
 """Weights in and out of the Hugging Face folder format, strictly.
 
-The names table maps each of our leaves to the tensor names of a llama checkpoint; a leaf of
-the scanned layers gathers one tensor per layer. A missing, surplus or misshapen tensor is
+A leaf of the scanned layers gathers one tensor per layer. A missing, surplus or misshapen tensor is
 an error that names it.
 """
 
@@ -18,36 +17,11 @@ from flax import traverse_util
 
 from sah_jax import errors
 from sah_jax.models import config as config_lib
+from sah_jax.models import hf_config, hf_names
 
 WEIGHTS_FILE = "model.safetensors"
 
-# Our leaf -> (tensor name, whether the stored matrix is [out, in] and ours [in, out]).
-_OUTER = {
-    "embed": ("model.embed_tokens.weight", False),
-    "final_norm/scale": ("model.norm.weight", False),
-    "head": ("lm_head.weight", True),
-}
-_LAYER = {
-    "layers/attention_norm/scale": ("input_layernorm.weight", False),
-    "layers/attention/q/kernel": ("self_attn.q_proj.weight", True),
-    "layers/attention/k/kernel": ("self_attn.k_proj.weight", True),
-    "layers/attention/v/kernel": ("self_attn.v_proj.weight", True),
-    "layers/attention/o/kernel": ("self_attn.o_proj.weight", True),
-    "layers/ffn_norm/scale": ("post_attention_layernorm.weight", False),
-    "layers/ffn/gate/kernel": ("mlp.gate_proj.weight", True),
-    "layers/ffn/up/kernel": ("mlp.up_proj.weight", True),
-    "layers/ffn/down/kernel": ("mlp.down_proj.weight", True),
-}
 _FLOAT_DTYPES = {"BF16": jnp.bfloat16, "F16": jnp.float16, "F32": jnp.float32}
-
-
-def tensor_names(leaf: str, layers: int) -> tuple[list[str], bool]:
-    """Returns the checkpoint tensors that make up one of our leaves, and whether to transpose them."""
-    if leaf in _OUTER:
-        name, transpose = _OUTER[leaf]
-        return [name], transpose
-    name, transpose = _LAYER[leaf]
-    return [f"model.layers.{j}.{name}" for j in range(layers)], transpose
 
 
 def load_params(folder: pathlib.Path, spec: config_lib.ModelConfig, abstract: dict) -> dict:
@@ -77,10 +51,10 @@ def _read_tree(file, path: pathlib.Path, spec: config_lib.ModelConfig, abstract:
     stored = set(file.keys())
     leaves = {}
     for leaf, want in traverse_util.flatten_dict(abstract, sep="/").items():
-        names, transpose = tensor_names(leaf, spec.layers)
+        names, transpose = hf_names.tensor_names(leaf, spec)
         shape = want.shape if len(names) == 1 else want.shape[1:]
         tensors = [_read_tensor(file, name, shape, transpose, path, stored) for name in names]
-        leaves[leaf] = jnp.asarray(tensors[0] if leaf in _OUTER else np.stack(tensors))
+        leaves[leaf] = jnp.asarray(tensors[0] if leaf in hf_names.OUTER else np.stack(tensors))
     if spec.tied_embedding and "lm_head.weight" in stored:
         # Some exporters store the tied head again; it must then be the same matrix.
         head = _read_tensor(file, "lm_head.weight", leaves["embed"].shape, False, path, stored)
@@ -118,10 +92,10 @@ def save_model(folder: pathlib.Path, spec: config_lib.ModelConfig, params: dict)
     """Writes `config.json` and `model.safetensors` (bfloat16) of a model into `folder`."""
     tensors = {}
     for leaf, value in traverse_util.flatten_dict(jax.device_get(params), sep="/").items():
-        names, transpose = tensor_names(leaf, spec.layers)
-        for name, matrix in zip(names, [value] if leaf in _OUTER else value, strict=True):
+        names, transpose = hf_names.tensor_names(leaf, spec)
+        for name, matrix in zip(names, [value] if leaf in hf_names.OUTER else value, strict=True):
             matrix = np.asarray(matrix).astype(ml_dtypes.bfloat16)
             tensors[name] = np.ascontiguousarray(matrix.T if transpose else matrix)
     folder.mkdir(parents=True, exist_ok=True)
     safetensors.numpy.save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(spec.to_hf(), indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(hf_config.to_hf(spec), indent=2) + "\n")

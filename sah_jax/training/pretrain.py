@@ -14,7 +14,7 @@ import tokenizers
 from sah_jax import errors
 from sah_jax.models import config as config_lib
 from sah_jax.models import decoder as decoder_lib
-from sah_jax.models import hf
+from sah_jax.models import hf, rope
 from sah_jax.tasks.nano import corpus
 from sah_jax.tasks.nano import tokenizer as tokenizer_lib
 from sah_jax.training import step as step_lib
@@ -30,7 +30,7 @@ def nano_spec(vocab_size: int) -> config_lib.ModelConfig:
     """The architecture of the shipped nano decoder: 1.1 M parameters."""
     return config_lib.ModelConfig(
         vocab_size=vocab_size, width=128, ffn=384, layers=5, heads=4, kv_heads=2, head_dim=32,
-        max_positions=512, norm_eps=1e-5, rope_theta=10000.0, tied_embedding=True,
+        max_positions=512, norm_eps=1e-5, ropes=(rope.Rope(10000.0),) * 5, tied_embedding=True,
         start_token=0, end_tokens=(0,))
 
 

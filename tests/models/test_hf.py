@@ -11,15 +11,14 @@ import safetensors.numpy
 from flax import traverse_util
 
 from sah_jax import errors
-from sah_jax.models import config as config_lib
 from sah_jax.models import decoder as decoder_lib
-from sah_jax.models import hf
+from sah_jax.models import hf, hf_config
 
 Q_PROJ = "model.layers.1.self_attn.q_proj.weight"
 
 
 def _load(folder):
-    spec = config_lib.read_config(folder)
+    spec = hf_config.read(folder)
     return hf.load_params(folder, spec, decoder_lib.abstract_params(decoder_lib.Decoder(spec)))
 
 
@@ -50,7 +49,7 @@ def test_saved_weights_come_back_in_bfloat16(tiny_spec, draw_params, tmp_path, t
     spec = dataclasses.replace(tiny_spec, tied_embedding=tied)
     params = draw_params(spec)
     hf.save_model(tmp_path / "new" / "folder", spec, params)
-    assert config_lib.read_config(tmp_path / "new" / "folder") == spec
+    assert hf_config.read(tmp_path / "new" / "folder") == spec
     rounded = jax.tree.map(lambda leaf: np.asarray(leaf).astype(ml_dtypes.bfloat16), params)
     _assert_same(_load(tmp_path / "new" / "folder"), rounded)
 

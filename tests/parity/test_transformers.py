@@ -1,4 +1,4 @@
-"""The decoder computes what the llama of transformers computes from the same folder.
+"""The decoder computes what transformers computes from the same folder, for every family.
 
 The libraries compared with are imported by a fixture: where they are missing these tests
 fail when they are selected, and do not get in the way of the others when they are not.
@@ -32,6 +32,15 @@ CODELENGTH_BOUND = 1e-3
 NEW_TOKENS = 40
 END, VOCABULARY = "<end>", 320
 
+def _layers(period, last, others, count=4):
+    """Every `period`-th layer is `last`, the rest are `others`."""
+    return [last if (layer + 1) % period == 0 else others for layer in range(count)]
+
+
+YARN = {
+    "rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 24, "beta_fast": 32.0,
+    "beta_slow": 1.0, "attention_factor": 1.2079441541679836}
+
 # Every one has a trait that the others lack.
 SHAPES = {
     "grouped heads, tied": dict(
@@ -45,6 +54,46 @@ SHAPES = {
         hidden_size=48, num_attention_heads=6, num_key_value_heads=3, head_dim=16,
         tie_word_embeddings=True, rms_norm_eps=1e-3,
         rope_parameters={"rope_theta": 700.0, "rope_type": "default"}),
+    "biases everywhere, llama3 rope": dict(
+        hidden_size=48, num_attention_heads=4, num_key_value_heads=2, attention_bias=True,
+        mlp_bias=True, rope_parameters={
+            "rope_theta": 10000.0, "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": 32}),
+    "linear rope": dict(
+        hidden_size=48, num_attention_heads=4, num_key_value_heads=2,
+        rope_parameters={"rope_theta": 10000.0, "rope_type": "linear", "factor": 4.0}),
+    "smollm3": dict(
+        model_type="smollm3", hidden_size=48, num_attention_heads=4, num_key_value_heads=2,
+        num_hidden_layers=4, no_rope_layers=_layers(4, 0, 1), pad_token_id=0,
+        rope_parameters={"rope_theta": 5000000.0, "rope_type": "default"}),
+    "smollm3, windows where nothing rotates": dict(
+        model_type="smollm3", hidden_size=48, num_attention_heads=4, num_key_value_heads=2,
+        num_hidden_layers=4, no_rope_layer_interval=2, pad_token_id=0, use_sliding_window=True,
+        sliding_window=16, tie_word_embeddings=False,
+        rope_parameters={"rope_theta": 50000.0, "rope_type": "default"}),
+    "olmo2": dict(
+        model_type="olmo2", hidden_size=48, num_attention_heads=4, num_key_value_heads=2, pad_token_id=0,
+        rope_parameters={"rope_theta": 500000.0, "rope_type": "default"}),
+    "olmo3, as pre-trained": dict(
+        model_type="olmo3", hidden_size=48, num_attention_heads=4, num_key_value_heads=4, pad_token_id=0,
+        num_hidden_layers=4, sliding_window=24, bos_token_id=None, layer_types=_layers(
+            4, "full_attention", "sliding_attention")),
+    "olmo3, as released": dict(
+        model_type="olmo3", hidden_size=80, num_attention_heads=5, num_key_value_heads=1, pad_token_id=0,
+        num_hidden_layers=4, sliding_window=20, bos_token_id=None, layer_types=_layers(
+            4, "full_attention", "sliding_attention"),
+        rope_parameters={
+            "sliding_attention": {"rope_type": "default", "rope_theta": 500000.0},
+            "full_attention": YARN | {"rope_theta": 500000.0}}),
+    "qwen2": dict(
+        model_type="qwen2", hidden_size=48, num_attention_heads=4, num_key_value_heads=2,
+        tie_word_embeddings=True, rope_parameters={"rope_theta": 1000000.0, "rope_type": "default"}),
+    "qwen2, later layers with windows": dict(
+        model_type="qwen2", hidden_size=48, num_attention_heads=4, num_key_value_heads=2,
+        use_sliding_window=True, sliding_window=18, max_window_layers=1, num_hidden_layers=3),
+    "qwen3": dict(
+        model_type="qwen3", hidden_size=48, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
+        rope_parameters={"rope_theta": 1000000.0, "rope_type": "default"}),
 }
 
 TEXTS = (
@@ -99,7 +148,7 @@ def _randomise(torch, model):
         for name, weight in model.named_parameters():
             noise = torch.randn(weight.shape, generator=generator)
             if weight.ndim == 1:
-                weight.copy_(1 + 0.3 * noise)
+                weight.copy_(0.3 * noise + ("norm" in name))
             elif "embed_tokens" in name:
                 # A tied embedding is the head too.
                 weight.copy_(noise * (2 / weight.shape[-1] ** 0.5))
@@ -108,10 +157,11 @@ def _randomise(torch, model):
 
 
 def _save_random(libraries, folder, shape):
-    config = libraries.transformers.LlamaConfig(**{
+    shape = dict(shape)
+    config = libraries.transformers.AutoConfig.for_model(shape.pop("model_type", "llama"), **{
         "vocab_size": VOCABULARY, "intermediate_size": 72, "num_hidden_layers": 3,
         "max_position_embeddings": 192, "eos_token_id": 0, "bos_token_id": 1, **shape})
-    model = libraries.transformers.LlamaForCausalLM(config)
+    model = libraries.transformers.AutoModelForCausalLM.from_config(config, dtype=libraries.torch.float32)
     _randomise(libraries.torch, model)
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
@@ -124,7 +174,7 @@ def pair(request, libraries, tmp_path_factory) -> Pair:
     if request.param != "nano":
         folder = tmp_path_factory.mktemp("parity") / "model"
         _save_random(libraries, folder, SHAPES[request.param])
-    reference = libraries.transformers.LlamaForCausalLM.from_pretrained(
+    reference = libraries.transformers.AutoModelForCausalLM.from_pretrained(
         folder, dtype=libraries.torch.float32, attn_implementation="eager").eval()
     return Pair(base_lib.load_base(folder), reference, libraries)
 
@@ -164,12 +214,12 @@ def _up_to(tokens, ends):
 
 def test_the_folder_is_read_as_it_was_written(pair):
     spec, config = pair.base.spec, pair.reference.config
-    assert (spec.head_dim, spec.kv_heads) == (config.head_dim, config.num_key_value_heads)
-    assert spec.rope_theta == config.rope_parameters["rope_theta"]
+    assert spec.kv_heads == config.num_key_value_heads
+    assert (spec.family, spec.max_positions) == (config.model_type, config.max_position_embeddings)
     assert spec.norm_eps == config.rms_norm_eps
     assert spec.tied_embedding == config.tie_word_embeddings
     count = sum(weight.numel() for weight in pair.reference.parameters())
-    assert sum(leaf.size for leaf in jax.tree.leaves(pair.base.params)) == count
+    assert sum(leaf.size for leaf in jax.tree.leaves(pair.base.params)) == spec.num_params == count
 
 
 def test_logits_are_those_of_transformers(pair, largest):

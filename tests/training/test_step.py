@@ -8,12 +8,13 @@ import pytest
 
 from sah_jax.models import config as config_lib
 from sah_jax.models import decoder as decoder_lib
+from sah_jax.models import rope
 from sah_jax.programs import lowrank
 from sah_jax.training import step as step_lib
 
 SPEC = config_lib.ModelConfig(
     vocab_size=29, width=16, ffn=24, layers=2, heads=4, kv_heads=2, head_dim=6, max_positions=32,
-    norm_eps=1e-5, rope_theta=1e4, tied_embedding=True, start_token=0, end_tokens=(0,))
+    norm_eps=1e-5, ropes=(rope.Rope(1e4),) * 2, tied_embedding=True, start_token=0, end_tokens=(0,))
 DECODER = decoder_lib.Decoder(SPEC)
 ROWS, LENGTH = 3, 10
 

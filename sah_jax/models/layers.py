@@ -1,0 +1,160 @@
+"""The parts of a decoder layer, as Flax modules; shape suffixes as in `sah_jax.models.decoder`."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+
+from sah_jax.models import config as config_lib
+from sah_jax.models import quantize
+from sah_jax.models import rope as rope_lib
+
+
+class Place(NamedTuple):
+    """Where tokens stand, computed once for all layers.
+
+    positions_BL: int32.
+    cos_EBLH, sin_EBLH: float32 angles of each of the model's distinct rotary embeddings.
+    """
+
+    positions_BL: jax.Array
+    cos_EBLH: jax.Array
+    sin_EBLH: jax.Array
+
+
+class Layer(NamedTuple):
+    """What one layer does otherwise than the next; int32 scalars, scanned over.
+
+    index: the layer's number.
+    rope: which of the distinct rotary embeddings it has.
+    window: how many positions it sees, the token's own included.
+    """
+
+    index: jax.Array
+    rope: jax.Array
+    window: jax.Array
+
+
+class Projection(nn.Module):
+    """x @ kernel (or a quantised one) and perhaps a bias, plus a program's low-rank pair where there is one."""
+
+    features: int
+    bias: bool = False
+    std: float = 0.02
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        # One plain matrix product: XLA:CPU compiles the gradient of a batched one to copies.
+        x_MD = x.reshape(-1, x.shape[-1])
+        if self.has_variable("params", "codes"):
+            y_MF = quantize.project(
+                x_MD, self.get_variable("params", "codes"), self.get_variable("params", "scales"))
+        else:
+            kernel = self.param("kernel", nn.initializers.normal(self.std), (x.shape[-1], self.features))
+            y_MF = x_MD @ kernel.astype(x.dtype)
+        if self.bias:
+            y_MF += self.param("bias", nn.initializers.zeros, (self.features,)).astype(x.dtype)
+        if self.has_variable("program", "a"):
+            x_MR = x_MD @ self.get_variable("program", "a").astype(x.dtype)
+            y_MF += x_MR @ self.get_variable("program", "b").astype(x.dtype)
+        return y_MF.reshape(*x.shape[:-1], self.features)
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm with a gain, computed in float32 (Zhang & Sennrich 2019)."""
+
+    eps: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
+        x32 = x.astype(jnp.float32)
+        normed = x32 * jax.lax.rsqrt(jnp.mean(x32 * x32, axis=-1, keepdims=True) + self.eps)
+        return (normed * scale).astype(x.dtype)
+
+
+def _projection(spec: config_lib.ModelConfig, name: str, features: int) -> Projection:
+    return Projection(features, name in spec.biases, spec.init_std, name=name)
+
+
+class Attention(nn.Module):
+    """Grouped-query causal attention, with or without a cache."""
+
+    spec: config_lib.ModelConfig
+
+    @nn.compact
+    def __call__(self, x_BLD: jax.Array, place: Place, layer: Layer) -> jax.Array:
+        spec = self.spec
+        q_BLNH = self._heads(_projection(spec, "q", spec.heads * spec.head_dim)(x_BLD), "q_norm")
+        k_BLKH = self._heads(_projection(spec, "k", spec.kv_heads * spec.head_dim)(x_BLD), "k_norm")
+        v_BLKH = self._heads(_projection(spec, "v", spec.kv_heads * spec.head_dim)(x_BLD))
+        cos_BLH, sin_BLH = place.cos_EBLH[layer.rope], place.sin_EBLH[layer.rope]
+        q_BLNH = rope_lib.rotate(q_BLNH, cos_BLH, sin_BLH)
+        k_BLKH = rope_lib.rotate(k_BLKH, cos_BLH, sin_BLH)
+        k_BKTH = self._seen("k", k_BLKH, place.positions_BL, layer.index)
+        v_BKTH = self._seen("v", v_BLKH, place.positions_BL, layer.index)
+        # Heads lead and the queries of a group share an axis: two plain batched products.
+        q_BKMH = rearrange(q_BLNH, "B L (K G) H -> B K (G L) H", K=spec.kv_heads)
+        scores_BKMT = jnp.einsum("BKMH,BKTH->BKMT", q_BKMH, k_BKTH).astype(jnp.float32)
+        slots_T, position_BL1 = jnp.arange(k_BKTH.shape[2]), place.positions_BL[:, :, None]
+        seen_BLT = slots_T <= position_BL1
+        if spec.windows:
+            seen_BLT &= slots_T > position_BL1 - layer.window
+        seen_B1MT = jnp.tile(seen_BLT, (1, spec.heads // spec.kv_heads, 1))[:, None]
+        weights_BKMT = jax.nn.softmax(
+            jnp.where(seen_B1MT, scores_BKMT * spec.head_dim**-0.5, jnp.finfo(jnp.float32).min), axis=-1)
+        mixed_BKMH = weights_BKMT.astype(x_BLD.dtype) @ v_BKTH
+        mixed_BLF = rearrange(mixed_BKMH, "B K (G L) H -> B L (K G H)", L=x_BLD.shape[1])
+        return _projection(spec, "o", spec.width)(mixed_BLF)
+
+    def _heads(self, y_BLF: jax.Array, norm: str = "") -> jax.Array:
+        """Splits a projection's output into heads; norms it before or after."""
+        spec = self.spec
+        if norm and spec.qk_norm == "width":
+            y_BLF = RMSNorm(spec.norm_eps, name=norm)(y_BLF)
+        y_BLNH = rearrange(y_BLF, "B L (N H) -> B L N H", H=spec.head_dim)
+        if norm and spec.qk_norm == "head":
+            y_BLNH = RMSNorm(spec.norm_eps, name=norm)(y_BLNH)
+        return y_BLNH
+
+    def _seen(self, name: str, new_BLKH: jax.Array, positions_BL: jax.Array, index: jax.Array) -> jax.Array:
+        """Returns the keys or values to attend to: the new ones, or this layer's cache with them in it."""
+        if not self.has_variable("cache", name):
+            return rearrange(new_BLKH, "B L K H -> B K L H")
+        rows = jnp.arange(positions_BL.shape[0])[:, None]
+        # Updated in place: all layers share one carried array.
+        cache_JBKTH = self.get_variable("cache", name).at[index, rows, :, positions_BL].set(new_BLKH)
+        self.put_variable("cache", name, cache_JBKTH)
+        return cache_JBKTH[index]
+
+
+class FeedForward(nn.Module):
+    """SwiGLU (Shazeer 2020)."""
+
+    spec: config_lib.ModelConfig
+
+    @nn.compact
+    def __call__(self, x_BLD: jax.Array) -> jax.Array:
+        gate_BLF = _projection(self.spec, "gate", self.spec.ffn)(x_BLD)
+        up_BLF = _projection(self.spec, "up", self.spec.ffn)(x_BLD)
+        return _projection(self.spec, "down", self.spec.width)(nn.silu(gate_BLF) * up_BLF)
+
+
+class Block(nn.Module):
+    """One layer with its residual sums, in the (carry, None) form that `nn.scan` wants."""
+
+    spec: config_lib.ModelConfig
+
+    @nn.compact
+    def __call__(self, x_BLD: jax.Array, place: Place, layer: Layer) -> tuple[jax.Array, None]:
+        attention = Attention(self.spec, name="attention")
+        x_BLD += self._normed("attention_norm", lambda y_BLD: attention(y_BLD, place, layer), x_BLD)
+        x_BLD += self._normed("ffn_norm", FeedForward(self.spec, name="ffn"), x_BLD)
+        return x_BLD, None
+
+    def _normed(self, name: str, part, x_BLD: jax.Array) -> jax.Array:
+        """Returns the part's output, its input normed (Llama) or its output (Olmo 2)."""
+        norm = RMSNorm(self.spec.norm_eps, name=name)
+        return norm(part(x_BLD)) if self.spec.norm_after else part(norm(x_BLD))
