@@ -39,18 +39,22 @@ class Decoder(nn.Module):
       spec: the architecture.
       dtype: what activations and matrix products are in.
       remat: a name of `REMAT_POLICIES`.
+      vocab_rows: rows of `embed` and columns of `head`, where a mesh wants more of them than the
+        vocabulary has; 0 for as many. Those beyond the vocabulary are zero, and have no logits.
     """
 
     spec: config_lib.ModelConfig
     dtype: jnp.dtype = jnp.float32
     remat: str = "none"
+    vocab_rows: int = 0
 
     def setup(self):
         spec = self.spec
         init = nn.initializers.normal(spec.init_std)
-        self.embed = self.param("embed", init, (spec.vocab_size, spec.width))
+        extra = max(0, self.vocab_rows - spec.vocab_size)
+        self.embed = self.param("embed", _padded(init, (extra, 0)), (spec.vocab_size, spec.width))
         if not spec.tied_embedding:
-            self.head = self.param("head", init, (spec.width, spec.vocab_size))
+            self.head = self.param("head", _padded(init, (0, extra)), (spec.width, spec.vocab_size))
         block = layers_lib.Block
         if self.remat != "none":
             block = nn.remat(block, prevent_cse=False, policy=REMAT_POLICIES[self.remat])
@@ -77,10 +81,24 @@ class Decoder(nn.Module):
     def logits(self, hidden: jax.Array) -> jax.Array:
         """Returns float32 logits [..., V] of hidden states [..., D]."""
         head_DV = self.embed.T if self.spec.tied_embedding else self.head
-        return jnp.matmul(hidden, head_DV.astype(self.dtype), preferred_element_type=jnp.float32)
+        logits = jnp.matmul(hidden, head_DV.astype(self.dtype), preferred_element_type=jnp.float32)
+        return logits[..., : self.spec.vocab_size]
 
     def __call__(self, tokens_BL: jax.Array, positions_BL: jax.Array | None = None) -> jax.Array:
         return self.logits(self.hidden(tokens_BL, positions_BL))
+
+
+def _padded(init: nn.initializers.Initializer, extra: tuple[int, int]) -> nn.initializers.Initializer:
+    """Returns an initializer of so many more rows and columns, which are zero."""
+    return lambda key, shape, dtype=jnp.float32: jnp.pad(init(key, shape, dtype), [(0, n) for n in extra])
+
+
+def pad_vocabulary(decoder: Decoder, params: dict) -> dict:
+    """Returns weights as read with the zero rows and columns that `decoder.vocab_rows` asks for."""
+    extra = max(0, decoder.vocab_rows - decoder.spec.vocab_size)
+    padding = {"embed": ((0, extra), (0, 0)), "head": ((0, 0), (0, extra))}
+    return {name: jnp.pad(leaf, padding[name]) if extra and name in padding else leaf
+            for name, leaf in params.items()}
 
 
 def init_cache(spec: config_lib.ModelConfig, batch: int, slots: int, dtype: jnp.dtype) -> dict:
