@@ -20,7 +20,7 @@ ROWS, LENGTH, STEPS = 8, 24, 20
 
 
 def decoder_on(mesh, spec=SPEC, **options):
-    rows = sharding.padded_rows(spec.vocab_size, mesh) if mesh else 0
+    rows = sharding.padded_rows(spec.vocab_size, mesh)
     return decoder_lib.Decoder(spec, vocab_rows=rows, mesh=mesh, **options)
 
 
@@ -56,7 +56,7 @@ def trained(mesh, steps=STEPS, **options):
     optimizer = optax.chain(_kept_gradient(), optax.adam(1e-2))
     state = step_lib.FitState(theta(), optimizer.init(theta()))
     params = params_on(decoder)
-    placed = step_lib.places(decoder, params, state, batch(0))
+    placed = step_lib.places(decoder, state, ROWS)
     state = sharding.place(state, placed.state) if placed else state
     step = step_lib.make_step(decoder, optimizer, expand, placed)
     losses, gradient = [], None
