@@ -93,7 +93,8 @@ class Lora:
         placed = step_lib.places(base.decoder, state, setting.batch_size)
         step = step_lib.make_step(base.decoder, optimizer, expand, placed)
         state = sharding.place(state, placed.state) if placed else state
-        batches = examples_lib.batches(base, examples, setting.batch_size, setting.max_tokens, orders)
+        batches = examples_lib.batches(
+            base, examples, setting.batch_size, setting.max_tokens, orders, placed and placed.batch)
         theta, _ = fit_lib.fit(step, state, base.params, batches, total, report, checkpoints)
         exponents = jax.tree.map(lambda e: int(_exponent(e)), jax.device_get(theta["exponent"]))
         symbols = jax.tree.map(
