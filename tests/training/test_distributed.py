@@ -24,11 +24,8 @@ import sah_jax
 import json, sys
 from sah_jax.training import distributed
 distributed.initialize()
-import jax, optax, sharded_model
+import jax, sharded_model
 from sah_jax.models import sharding
-from sah_jax.programs import lowrank
-from sah_jax.training import checkpoints, fit
-from sah_jax.training import step as step_lib
 
 class Source:
     read = set()
@@ -39,15 +36,8 @@ class Source:
         return jax.tree.map(lambda x: x[row], sharded_model.batch(batch))
 
 mesh = sharding.make_mesh(2, 4, 1)
-decoder = sharded_model.decoder_on(mesh)
-expand = lambda theta, params: {"params": params, "program": lowrank.expand(theta, 1.0)}
-theta, optimizer = sharded_model.theta(), optax.adam(1e-2)
-state = step_lib.FitState(theta, optimizer.init(theta))
-placed = step_lib.places(decoder, state, sharded_model.ROWS)
-step = step_lib.make_step(decoder, optimizer, expand, placed)
-state = sharding.place(state, placed.state)
-batches = distributed.batches(Source(), sharded_model.ROWS, placed.batch)
-_, losses = fit.fit(step, state, sharded_model.params_on(decoder), batches, 5, lambda line: None)
+batches_of = lambda places: distributed.batches(Source(), sharded_model.ROWS, places)
+_, losses = sharded_model.fitted(mesh, batches_of, 5)
 print(json.dumps({"losses": losses, "read": sorted(Source.read), "devices": jax.device_count()}))
 """
 
