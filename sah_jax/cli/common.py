@@ -38,10 +38,28 @@ def parse(
 
 
 def define_model(values: flags.FlagValues, what: str) -> None:
-    """Defines --model and --dtype."""
+    """Defines the flags that `load_base` here reads."""
     flags.DEFINE_string("model", None, what, flag_values=values)
     flags.DEFINE_string(
         "dtype", "float32", "What the model is computed in, where no sidecar says it.", flag_values=values)
+    flags.DEFINE_string(
+        "mesh", "", "Devices the model is split over, such as data=2,fsdp=4; default: one, or what the "
+        "sidecar says.", flag_values=values)
+    flags.DEFINE_string(
+        "remat", "none", "What training computes again: none, dots or full; as the sidecar says, if there "
+        "is one.", flag_values=values)
+
+
+def load_base(values: flags.FlagValues, record=None):
+    """Returns the base model that flags name, computed as they say, or as a sidecar does."""
+    from sah_jax.models import base as base_lib
+    from sah_jax.models import sharding
+
+    dtype, mesh, remat = values.dtype, values.mesh, values.remat
+    if record:
+        profile = record["profile"]
+        dtype, mesh, remat = record["base"]["dtype"], profile.get("mesh", ""), profile.get("remat", "none")
+    return base_lib.load_base(values.model, dtype, sharding.parse_mesh(mesh), remat)
 
 
 def one_line(error: BaseException) -> str:
@@ -77,7 +95,7 @@ def _prepare(program: pathlib.Path):
     return record
 
 
-def decode_program(program: pathlib.Path, model: str, dtype: str):
+def decode_program(program: pathlib.Path, values: flags.FlagValues):
     """Returns base model, decoded program and sidecar, set to the program's numerics profile.
 
     Raises:
@@ -85,11 +103,10 @@ def decode_program(program: pathlib.Path, model: str, dtype: str):
         written from; the sentence says how the numerics profile differs, if it does.
     """
     record = _prepare(program)
-    from sah_jax.models import base as base_lib
     from sah_jax.programs import codec
     from sah_jax.studies import sidecar
 
-    base = base_lib.load_base(model, record["base"]["dtype"] if record else dtype)
+    base = load_base(values, record)
     decoded = _decode(program, base, record, lambda: codec.read(
         sidecar.read_program(program), base, str(program)), lambda found: (
             "adapted_digest", found.adapted.digest()))
@@ -99,7 +116,7 @@ def decode_program(program: pathlib.Path, model: str, dtype: str):
     return base, decoded, record
 
 
-def decode_texts(path: pathlib.Path, program: str | None, model: str, dtype: str):
+def decode_texts(path: pathlib.Path, values: flags.FlagValues):
     """Returns base model and decoded texts, set to the numerics profile of the file's sidecar.
 
     Raises:
@@ -107,28 +124,28 @@ def decode_texts(path: pathlib.Path, program: str | None, model: str, dtype: str
         was written from; the sentence says how the numerics profile differs, if it does.
     """
     record = _prepare(path)
-    base, adapts = adapted(program, model, record["base"]["dtype"] if record else dtype)
+    base, adapts = adapted(values, record)
     from sah_jax.programs import texts
     from sah_jax.studies import sidecar
 
     if record and record["family"] == sidecar.TEXTS and adapts.digest() != record["adapted_digest"]:
         raise errors.UserError(
-            f"{path}: was coded under another program, or none, than {program or 'none'}; "
+            f"{path}: was coded under another program, or none, than {values.program or 'none'}; "
             "set --program to the one it was coded under.")
     return base, _decode(path, base, record, lambda: texts.read(
         sidecar.read_program(path), base, adapts, str(path)), lambda found: (
             "tokens_digest", texts.digest(found.texts)))
 
 
-def decode_any(path: pathlib.Path, program: str | None, model: str, dtype: str):
+def decode_any(path: pathlib.Path, values: flags.FlagValues):
     """Returns base model and what a file decodes to, a program or texts."""
     _prepare(path)
     from sah_jax.programs import codec
     from sah_jax.studies import sidecar
 
     if codec.holds_texts(sidecar.read_program(path)):
-        return decode_texts(path, program, model, dtype)
-    return decode_program(path, model, dtype)[:2]
+        return decode_texts(path, values)
+    return decode_program(path, values)[:2]
 
 
 def _decode(path: pathlib.Path, base, record, read: Callable, digest_of: Callable):
@@ -149,20 +166,21 @@ def _decode(path: pathlib.Path, base, record, read: Callable, digest_of: Callabl
     except errors.UserError as error:
         if record is None:
             raise
-        raise errors.UserError(numerics.explain(
-            str(error), record["profile"], numerics.profile(base.dtype))) from error
+        raise errors.UserError(numerics.explain(str(error), record["profile"], base.profile())) from error
     return found
 
 
-def adapted(program: str | None, model: str, dtype: str):
-    """Returns base model and what a program, if there is one, adapts it to."""
-    if program is not None:
-        base, decoded, _ = decode_program(pathlib.Path(program), model, dtype)
+def adapted(values: flags.FlagValues, record=None):
+    """Returns base model and what --program, if there is one, adapts it to.
+
+    `record` is the sidecar of a file of texts that is to be decoded with them.
+    """
+    if values.program is not None:
+        base, decoded, _ = decode_program(pathlib.Path(values.program), values)
         return base, decoded.adapted
-    from sah_jax.models import base as base_lib
     from sah_jax.programs import base as family_lib
 
-    return base_lib.load_base(model, dtype), family_lib.Adapted({})
+    return load_base(values, record), family_lib.Adapted({})
 
 
 def write_file(path: str | pathlib.Path, data: bytes) -> None:

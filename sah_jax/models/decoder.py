@@ -14,15 +14,19 @@ it can be seen.
 """
 
 import functools
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from sah_jax.models import config as config_lib
 from sah_jax.models import layers as layers_lib
 from sah_jax.models import rope as rope_lib
+from sah_jax.models import sharding
 
 REMAT_POLICIES = {
     "none": None,
@@ -39,18 +43,24 @@ class Decoder(nn.Module):
       spec: the architecture.
       dtype: what activations and matrix products are in.
       remat: a name of `REMAT_POLICIES`.
+      vocab_rows: rows of `embed` and columns of `head`, where a mesh wants more of them than the
+        vocabulary has; 0 for as many. Those beyond the vocabulary are zero, and have no logits.
+      mesh: the mesh that rows are split over, see `sah_jax.models.sharding`; None for one device.
     """
 
     spec: config_lib.ModelConfig
     dtype: jnp.dtype = jnp.float32
     remat: str = "none"
+    vocab_rows: int = 0
+    mesh: jax.sharding.Mesh | None = None
 
     def setup(self):
         spec = self.spec
         init = nn.initializers.normal(spec.init_std)
-        self.embed = self.param("embed", init, (spec.vocab_size, spec.width))
+        extra = max(0, self.vocab_rows - spec.vocab_size)
+        self.embed = self.param("embed", _padded(init, (extra, 0)), (spec.vocab_size, spec.width))
         if not spec.tied_embedding:
-            self.head = self.param("head", init, (spec.width, spec.vocab_size))
+            self.head = self.param("head", _padded(init, (0, extra)), (spec.width, spec.vocab_size))
         block = layers_lib.Block
         if self.remat != "none":
             block = nn.remat(block, prevent_cse=False, policy=REMAT_POLICIES[self.remat])
@@ -70,17 +80,51 @@ class Decoder(nn.Module):
             index=np.arange(spec.layers, dtype=np.int32),
             rope=np.array([ropes.index(rope) for rope in spec.ropes], np.int32),
             window=np.array(spec.windows or (config_lib.NO_WINDOW,) * spec.layers, np.int32))
-        x_BLD = self.embed[tokens_BL].astype(self.dtype)
+        x_BLD = sharding.split_rows(self._embedding()[tokens_BL].astype(self.dtype), self.mesh)
         x_BLD, _ = self.layers(x_BLD, place, layer)
         return self.final_norm(x_BLD)
+
+    def _embedding(self) -> jax.Array:
+        if self.mesh is None or self.mesh.shape["tensor"] == 1:
+            return self.embed
+        # Where rows and columns are split, XLA would have every device look up all tokens.
+        return jax.lax.with_sharding_constraint(self.embed, NamedSharding(self.mesh, P("tensor", None)))
 
     def logits(self, hidden: jax.Array) -> jax.Array:
         """Returns float32 logits [..., V] of hidden states [..., D]."""
         head_DV = self.embed.T if self.spec.tied_embedding else self.head
-        return jnp.matmul(hidden, head_DV.astype(self.dtype), preferred_element_type=jnp.float32)
+        logits = jnp.matmul(hidden, head_DV.astype(self.dtype), preferred_element_type=jnp.float32)
+        return logits[..., : self.spec.vocab_size]
 
     def __call__(self, tokens_BL: jax.Array, positions_BL: jax.Array | None = None) -> jax.Array:
         return self.logits(self.hidden(tokens_BL, positions_BL))
+
+
+def logits_of(decoder: Decoder, variables: dict) -> Callable[[jax.Array], jax.Array]:
+    """Returns `decoder.logits` under these variables, for use in a loop over blocks of positions.
+
+    The head is gathered here, once, where each block of the loop would gather it again.
+    """
+    if decoder.mesh is not None:
+        name = "embed" if decoder.spec.tied_embedding else "head"
+        whole = P("tensor", None) if decoder.spec.tied_embedding else P(None, "tensor")
+        gathered = jax.lax.with_sharding_constraint(
+            variables["params"][name], NamedSharding(decoder.mesh, whole))
+        variables = {**variables, "params": {**variables["params"], name: gathered}}
+    return lambda hidden: decoder.apply(variables, hidden, method="logits")
+
+
+def _padded(init: nn.initializers.Initializer, extra: tuple[int, int]) -> nn.initializers.Initializer:
+    """Returns an initializer of so many more rows and columns, which are zero."""
+    return lambda key, shape, dtype=jnp.float32: jnp.pad(init(key, shape, dtype), [(0, n) for n in extra])
+
+
+def pad_vocabulary(decoder: Decoder, params: dict) -> dict:
+    """Returns weights as read with the zero rows and columns that `decoder.vocab_rows` asks for."""
+    extra = max(0, decoder.vocab_rows - decoder.spec.vocab_size)
+    padding = {"embed": ((0, extra), (0, 0)), "head": ((0, 0), (0, extra))}
+    return {name: jnp.pad(leaf, padding[name]) if extra and name in padding else leaf
+            for name, leaf in params.items()}
 
 
 def init_cache(spec: config_lib.ModelConfig, batch: int, slots: int, dtype: jnp.dtype) -> dict:

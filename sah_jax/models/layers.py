@@ -38,7 +38,7 @@ class Layer(NamedTuple):
 
 
 class Projection(nn.Module):
-    """x @ kernel (or a quantised one) and perhaps a bias, plus a program's low-rank pair where there is one."""
+    """x @ kernel, quantised or not, and perhaps a bias, plus a program's low-rank pair where there is one."""
 
     features: int
     bias: bool = False

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from sah_jax import numerics
 from sah_jax.models import base as base_lib
 from sah_jax.programs import codec
 from sah_jax.studies import sidecar
@@ -17,7 +16,7 @@ def file_record(written: codec.CodedFile, base: base_lib.BaseModel) -> dict[str,
         "ledger": [entry._asdict() for entry in written.ledger],
         "views": records(written, base),
         "base": {"name": base.name, "source": base.source, "digest": base.digest, "dtype": base.dtype},
-        "profile": numerics.profile(base.dtype),
+        "profile": base.profile(),
     }
 
 
