@@ -3,11 +3,11 @@
 import dataclasses
 import functools
 import hashlib
+import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import tokenizers
@@ -16,12 +16,14 @@ from flax import traverse_util
 from sah_jax import errors
 from sah_jax.models import config as config_lib
 from sah_jax.models import decoder as decoder_lib
-from sah_jax.models import hf, hf_config
+from sah_jax.models import hf_config, init, sources, stores, weights
 
 DTYPES = ("float32", "bfloat16")
 
-SHIPPED = pathlib.Path(__file__).parent / "nano"
-"""The folder of the base models that come with the package."""
+SHIPPED = sources.SHIPPED
+
+RECORD_FILE = "sah.json"
+"""What `sah convert` writes beside an Orbax checkpoint, see `sah_jax.models.convert`."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,13 +31,14 @@ class BaseModel:
     """A base model, as read; nothing writes to it.
 
     Attributes:
-      name: the folder's name.
-      source: what `load_base` finds it by: the folder's full path, or a shipped model's name.
+      name: for tables and file names.
+      source: what `load_base` finds the same model by, see `sources.Source`.
       spec: the architecture.
       decoder: the Flax module, computing in `dtype`.
       tokenizer: text to tokens and back; see `encode`.
       params: the weights in `dtype`.
-      digest: SHA-256 of architecture, weights as stored and tokenizer, in hexadecimal.
+      digest: SHA-256 of architecture, weights as stored and tokenizer, in hexadecimal. It does not
+        depend on `dtype`, sharding, or the files that the weights are stored in.
     """
 
     name: str
@@ -69,39 +72,81 @@ class BaseModel:
         return self.tokenizer.decode(list(tokens))
 
 
-def find(folder: str | pathlib.Path) -> pathlib.Path:
-    """Returns the full path of a model folder, given its path or a shipped model's name.
+def load_base(
+    model: str | pathlib.Path,
+    dtype: str = "float32",
+    *,
+    revision: str | None = None,
+    params_sharding: Callable[[dict], dict] | None = None,
+) -> BaseModel:
+    """Reads a base model: a folder, a shipped model, one on the hub, or any of them at step 0.
+
+    Args:
+      model: what it is called, see `sah_jax.models.sources`.
+      dtype: what weights are held and activations computed in, one of `DTYPES`.
+      revision: of a model on the hub: a branch, tag or commit.
+      params_sharding: from the `params` tree of `jax.ShapeDtypeStruct`s to a tree of
+        `jax.sharding.Sharding`s; each tensor goes straight to where it is wanted. Without it all
+        weights are on the default device.
 
     Raises:
-      UserError: there is no such folder.
-    """
-    path = pathlib.Path(folder)
-    if not path.exists() and (SHIPPED / folder).is_dir():
-        path = SHIPPED / folder
-    if not path.is_dir():
-        raise errors.UserError(
-            f"{path}: is not a folder; expected a Hugging Face model folder or one of the shipped "
-            f"models {', '.join(sorted(p.name for p in SHIPPED.iterdir() if p.is_dir()))}.")
-    return path.resolve()
-
-
-def load_base(folder: str | pathlib.Path, dtype: str = "float32") -> BaseModel:
-    """Reads a Hugging Face model folder, or a shipped model by its name (such as "nano").
-
-    Raises:
-      UserError: the folder or one of its files is missing, damaged or not supported.
+      UserError: the model is not found, or one of its files is missing, damaged or not supported.
     """
     if dtype not in DTYPES:
         raise errors.UserError(f"dtype is {dtype!r}, expected one of {', '.join(DTYPES)}; change it.")
-    path = find(folder)
-    spec = hf_config.read(path)
-    tokenizer = _read_tokenizer(path / "tokenizer.json", spec)
-    decoder = decoder_lib.Decoder(spec, jnp.dtype(dtype))
-    stored = hf.load_params(path, spec, decoder_lib.abstract_params(decoder))
-    params = jax.tree.map(lambda leaf: leaf.astype(dtype), stored)
-    source = path.name if path.parent == SHIPPED.resolve() else str(path)
-    return BaseModel(
-        path.name, source, spec, decoder, tokenizer, params, _digest(spec, stored, tokenizer))
+    return read_base(sources.find(model, revision), dtype, params_sharding)
+
+
+def read_base(
+    found: sources.Source,
+    dtype: str | None,
+    params_sharding: Callable[[dict], dict] | None = None,
+    report: weights.Report | None = None,
+) -> BaseModel:
+    """Reads a base model that was found; see `load_base`.
+
+    Args:
+      found: where it is.
+      dtype: as in `load_base`; None holds each leaf as it is stored and computes in float32.
+      params_sharding: as in `load_base`.
+      report: told of the progress.
+    """
+    spec = hf_config.read(found.folder)
+    tokenizer = _read_tokenizer(found.folder / "tokenizer.json", spec)
+    decoder = decoder_lib.Decoder(spec, jnp.dtype(dtype or "float32"))
+    abstract = decoder_lib.abstract_params(decoder)
+    shardings = params_sharding(abstract) if params_sharding is not None else None
+    if found.seed is not None:
+        params = init.init_params(spec, found.seed, shardings, dtype or init.STORED_DTYPE)
+        digest = content_digest(spec, init.digest(params, spec), tokenizer)
+    else:
+        tensors = open_tensors(found.folder, spec)
+        params, stored = weights.load(tensors, spec, abstract, dtype, shardings, report)
+        digest = content_digest(spec, stored, tokenizer)
+        _check_record(found.folder, digest)
+    return BaseModel(found.name, found.source, spec, decoder, tokenizer, params, digest)
+
+
+def open_tensors(folder: pathlib.Path, spec: config_lib.ModelConfig) -> dict[str, stores.Tensor]:
+    """Returns the weights of a model folder; reads no values."""
+    leaves = traverse_util.flatten_dict(decoder_lib.abstract_params(decoder_lib.Decoder(spec)), sep="/")
+    return stores.open_folder(folder, spec, leaves)
+
+
+def _check_record(folder: pathlib.Path, digest: str) -> None:
+    """Raises UserError if the folder was converted from another model than it holds."""
+    path = folder / RECORD_FILE
+    if not path.is_file():
+        return
+    try:
+        recorded = json.loads(path.read_text())["base_digest"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise errors.UserError(
+            f"{path}: is not a record of sah convert ({error!r}); convert the model again.") from error
+    if recorded != digest:
+        raise errors.UserError(
+            f"{folder}: has the digest {digest[:12]}, its {RECORD_FILE} says {recorded[:12]}: "
+            "a file was altered; convert the model again.")
 
 
 def _read_tokenizer(path: pathlib.Path, spec: config_lib.ModelConfig) -> tokenizers.Tokenizer:
@@ -121,9 +166,12 @@ def _read_tokenizer(path: pathlib.Path, spec: config_lib.ModelConfig) -> tokeniz
     return tokenizer
 
 
-def _digest(spec: config_lib.ModelConfig, stored: dict, tokenizer: tokenizers.Tokenizer) -> str:
+def content_digest(
+    spec: config_lib.ModelConfig, weights_digest: str, tokenizer: tokenizers.Tokenizer
+) -> str:
+    """Returns the digest of a base model from that of its weights, see `BaseModel.digest`."""
     digest = hashlib.sha256(repr(dataclasses.astuple(spec)).encode())
-    digest.update(tree_digest(stored).encode())
+    digest.update(weights_digest.encode())
     digest.update(tokenizer.to_str().encode())
     return digest.hexdigest()
 
