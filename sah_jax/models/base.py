@@ -133,6 +133,18 @@ def open_tensors(folder: pathlib.Path, spec: config_lib.ModelConfig) -> dict[str
     return stores.open_folder(folder, spec, leaves)
 
 
+def digest_of(found: sources.Source, report: weights.Report | None = None) -> str:
+    """Returns the digest that `read_base` would give a model, without keeping its weights."""
+    spec = hf_config.read(found.folder)
+    tokenizer = _read_tokenizer(found.folder / "tokenizer.json", spec)
+    if found.seed is not None:
+        return content_digest(spec, init.digest(init.init_params(
+            spec, found.seed, dtype=init.STORED_DTYPE), spec), tokenizer)
+    tensors = open_tensors(found.folder, spec)
+    weights.check(tensors, spec, decoder_lib.abstract_params(decoder_lib.Decoder(spec)))
+    return content_digest(spec, weights.digest(tensors, spec, report), tokenizer)
+
+
 def _check_record(folder: pathlib.Path, digest: str) -> None:
     """Raises UserError if the folder was converted from another model than it holds."""
     path = folder / RECORD_FILE

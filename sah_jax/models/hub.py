@@ -7,6 +7,7 @@ used.
 import pathlib
 
 import huggingface_hub
+from huggingface_hub import constants
 from huggingface_hub import errors as hub_errors
 
 from sah_jax import errors
@@ -60,7 +61,7 @@ def _download(repo: str, revision: str | None, files: tuple[str, ...]) -> pathli
         ) from error
     except hub_errors.LocalEntryNotFoundError as error:
         raise errors.UserError(
-            f"{at}: is not or not wholly in the cache {huggingface_hub.constants.HF_HUB_CACHE}, and the hub "
+            f"{at}: is not or not wholly in the cache {constants.HF_HUB_CACHE}, and the hub "
             "cannot be reached; connect (and unset HF_HUB_OFFLINE), or copy the cache from a machine "
             "that has it.") from error
     except (OSError, ValueError) as error:

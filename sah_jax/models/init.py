@@ -1,5 +1,8 @@
 """Random initialisation from an architecture and a seed: the model before any training ("step 0")."""
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -32,6 +35,13 @@ def init_params(
     Returns:
       The `params` tree.
     """
+    key = jax.random.key(seed, impl="threefry2x32")
+    return jax.jit(_draw(spec, dtype), out_shardings=shardings)(key)
+
+
+@functools.cache
+def _draw(spec: config_lib.ModelConfig, dtype: str) -> Callable[[jax.Array], dict]:
+    """Returns one function for each model and dtype, so that another seed compiles nothing."""
     decoder = decoder_lib.Decoder(spec)
 
     def draw(key: jax.Array) -> dict:
@@ -40,8 +50,7 @@ def init_params(
         rounded = jax.tree.map(lambda leaf: jax.lax.reduce_precision(leaf, 8, 7), params)
         return jax.tree.map(lambda leaf: leaf.astype(dtype), rounded)
 
-    key = jax.random.key(seed, impl="threefry2x32")
-    return jax.jit(draw, out_shardings=shardings)(key)
+    return draw
 
 
 def digest(params: dict, spec: config_lib.ModelConfig) -> str:

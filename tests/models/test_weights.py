@@ -179,7 +179,8 @@ P = jax.sharding.PartitionSpec
 mesh = jax.make_mesh((2, 4), ("data", "fsdp"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
 specs = {
     "embed": P(None, "fsdp"), "head": P("fsdp", None), "q": P(None, "fsdp", "data"),
-    "o": P(None, None, "fsdp"), "gate": P(None, ("data", "fsdp")), "up": P("data", "fsdp"), "scale": P(None, "data")}
+    "o": P(None, None, "fsdp"), "gate": P(None, ("data", "fsdp")), "up": P("data", "fsdp"),
+    "scale": P(None, "data")}
 
 def rules(abstract):
     def rule(path, leaf):
