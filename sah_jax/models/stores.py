@@ -44,12 +44,14 @@ class Tensor:
       dtype: its name in safetensors; perhaps none of `FLOAT_DTYPES`.
       where: the file, for messages.
       read: returns a part of it; one slice with whole bounds for each axis. Raises UserError.
+      together: whether all processes must read it at once, as it is spread over their devices.
     """
 
     shape: tuple[int, ...]
     dtype: str
     where: str
     read: Callable[[Index], np.ndarray]
+    together: bool = False
 
     @property
     def whole(self) -> Index:
@@ -183,21 +185,20 @@ def _orbax_reader(array, folder: pathlib.Path) -> Callable:
 
 
 def of_params(params: dict, spec: config_lib.ModelConfig, dtype: str | None = None) -> dict[str, Tensor]:
-    """Returns the checkpoint tensors of a `params` tree on devices, in a NumPy dtype or in its own.
-
-    Where a leaf lies on several processes, all must read the same tensors in the same order.
-    """
+    """Returns the checkpoint tensors of a `params` tree on devices, in a NumPy dtype or in its own."""
     tensors = {}
     for leaf, array in traverse_util.flatten_dict(params, sep="/").items():
         kind = np.dtype(dtype or array.dtype)
 
-        def read(index: tuple, array=array, kind=kind) -> np.ndarray:
+        together = isinstance(array, jax.Array) and not array.is_fully_addressable
+
+        def read(index: tuple, array=array, kind=kind, together=together) -> np.ndarray:
             part = array[index]
-            if isinstance(part, jax.Array) and not part.is_fully_addressable:
+            if together:
                 part = multihost_utils.process_allgather(part, tiled=True)
             return np.asarray(part).astype(kind, copy=False)
 
-        tensors |= _of_leaf(leaf, array.shape, kind.name, spec, "the parameters", read)
+        tensors |= _of_leaf(leaf, array.shape, kind.name, spec, "the parameters", read, together)
     return tensors
 
 
@@ -207,7 +208,8 @@ def _unreadable(path: pathlib.Path, error: Exception) -> errors.UserError:
 
 
 def _of_leaf(
-    leaf: str, shape: tuple[int, ...], dtype: str, spec: config_lib.ModelConfig, where: str, read: Callable
+    leaf: str, shape: tuple[int, ...], dtype: str, spec: config_lib.ModelConfig, where: str, read: Callable,
+    together: bool = False,
 ) -> dict[str, Tensor]:
     """Returns the checkpoint tensors that one of our leaves holds.
 
@@ -218,6 +220,7 @@ def _of_leaf(
       spec: the architecture.
       where: for messages.
       read: (index of the leaf: for a leaf of the layers the layer first, then slices) -> array.
+      together: as in `Tensor`.
     """
     names, transpose = hf_names.tensor_names(leaf, spec)
     stacked = leaf not in hf_names.OUTER
@@ -234,5 +237,6 @@ def _of_leaf(
             "check that config.json belongs to these weights.")
     inner = shape[1:] if stacked else shape
     return {
-        name: Tensor(inner[::-1] if transpose else inner, called, where, reader((layer,) if stacked else ()))
+        name: Tensor(inner[::-1] if transpose else inner, called, where,
+                     reader((layer,) if stacked else ()), together)
         for layer, name in enumerate(names)}

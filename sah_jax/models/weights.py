@@ -155,7 +155,7 @@ class _Hashes:
     def read(self, name: str, use: Callable | None = None) -> None:
         """Hashes a tensor if it is ours to hash, and calls `use` with a function of an index."""
         tensor = self._tensors[name]
-        if self._number[name] % jax.process_count() == jax.process_index():
+        if tensor.together or self._number[name] % jax.process_count() == jax.process_index():
             values = tensor.read(tensor.whole)
             hashed = self._pool.submit(_sha256, values)
             if use is not None:

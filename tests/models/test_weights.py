@@ -15,7 +15,7 @@ from flax import traverse_util
 
 from sah_jax import errors
 from sah_jax.models import base as base_lib
-from sah_jax.models import hf, stores, weights
+from sah_jax.models import convert, hf, stores, weights
 
 Q_PROJ = "model.layers.1.self_attn.q_proj.weight"
 
@@ -77,9 +77,10 @@ def test_the_number_of_shards_changes_nothing(tiny_folder, tiny_base):
 
 def test_the_digest_is_that_of_what_is_stored(tiny_folder, tiny_base):
     tensors = read_tensors(tiny_folder)
-    # The same values in another type are other weights, as stored; so are equal sums of bytes elsewhere.
-    write_tensors(tiny_folder, {name: tensor.astype(np.float32) for name, tensor in tensors.items()})
-    assert base_lib.load_base(tiny_folder).digest != tiny_base.digest
+    # The same values in another type, the same bytes in another type, the same tensors elsewhere.
+    for change in (lambda tensor: tensor.astype(np.float32), lambda tensor: tensor.view(np.float16)):
+        write_tensors(tiny_folder, {name: change(tensor) for name, tensor in tensors.items()})
+        assert base_lib.load_base(tiny_folder).digest != tiny_base.digest
     swapped = {**tensors, "model.layers.0.mlp.up_proj.weight": tensors["model.layers.1.mlp.up_proj.weight"],
                "model.layers.1.mlp.up_proj.weight": tensors["model.layers.0.mlp.up_proj.weight"]}
     write_tensors(tiny_folder, swapped)
@@ -194,9 +195,9 @@ def compare(a, b, sharding):
     assert b.sharding == sharding and a.dtype == b.dtype
     np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
-for dtype in base_lib.DTYPES:
+for folder, dtype in ((sys.argv[1], "float32"), (sys.argv[2], "bfloat16")):
     alone = base_lib.load_base(sys.argv[1], dtype)
-    sharded = base_lib.load_base(sys.argv[1], dtype, params_sharding=rules)
+    sharded = base_lib.load_base(folder, dtype, params_sharding=rules)
     assert sharded.digest == alone.digest
     jax.tree.map(compare, alone.params, sharded.params, rules(jax.eval_shape(lambda: alone.params)))
     assert sharded.params["layers"]["ffn"]["up"]["kernel"].addressable_shards[0].data.shape[:2] == (2, 8)
@@ -204,12 +205,15 @@ print(alone.digest)
 """
 
 
-def test_sharded_weights_are_those_of_one_device(tiny_spec, draw_params, tiny_folder, child_environment):
+def test_sharded_weights_are_those_of_one_device(
+        tiny_spec, draw_params, tiny_folder, tmp_path, child_environment, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
     spec = dataclasses.replace(tiny_spec, layers=4, ropes=tiny_spec.ropes[:1] * 4)
     hf.save_model(tiny_folder, spec, draw_params(spec))
+    convert.convert(str(tiny_folder), tmp_path / "converted")
     flags = " ".join([os.environ["XLA_FLAGS"], "--xla_force_host_platform_device_count=8"])
     done = subprocess.run(
-        [sys.executable, "-c", SHARDED, str(tiny_folder)],
+        [sys.executable, "-c", SHARDED, str(tiny_folder), str(tmp_path / "converted")],
         env={**child_environment, "XLA_FLAGS": flags}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == base_lib.load_base(tiny_folder).digest

@@ -60,16 +60,14 @@ print(target, memory("VmHWM") - before)
 """
 
 
-@pytest.mark.parametrize("dtype, size", [("bfloat16", 2), ("float32", 4)])
-def test_host_memory_is_the_target_and_less_than_twice_the_largest_tensor(
-        large_folder, child_environment, dtype, size):
+def test_host_memory_is_the_target_and_less_than_twice_the_largest_tensor(large_folder, child_environment):
     done = subprocess.run(
-        [sys.executable, "-c", MEASURED, str(large_folder), dtype], env=child_environment,
+        [sys.executable, "-c", MEASURED, str(large_folder), "bfloat16"], env=child_environment,
         capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     target, grown = map(int, done.stdout.split())
     largest = LARGE.vocab_size * LARGE.width * 2
-    assert target == LARGE.num_params * size > 4 * largest
+    assert target == LARGE.num_params * 2 > 4 * largest
     assert 0.95 * target < grown < target + 2 * largest
 
 
@@ -126,7 +124,8 @@ def test_two_processes_share_the_reading_and_agree_on_the_digest(tmp_path, tiny_
         for number in range(2)]
     said = [process.communicate(timeout=120) for process in processes]
     assert all(process.returncode == 0 for process in processes), said
-    (first, drawn, ours), (second, drawn_too, theirs) = (out.split() for out, _ in said)
+    (first, drawn, ours), (second, drawn_too, theirs) = (
+        out.splitlines()[-1].split() for out, _ in said)
     assert first == second == base_lib.load_base(tmp_path).digest
     assert drawn == drawn_too == base_lib.load_base(f"{tmp_path}#step0-seed2").digest
     ours, theirs = set(ours.split(",")), set(theirs.split(","))
