@@ -39,7 +39,9 @@ def parse(
 
 def define_model(values: flags.FlagValues, what: str) -> None:
     """Defines the flags that `load_base` here reads."""
-    flags.DEFINE_string("model", None, what, flag_values=values)
+    flags.DEFINE_string(
+        "model", None, f"{what} A folder, a shipped name or a hub id ORG/NAME[@REVISION]; with "
+        "#step0-seedN before training.", flag_values=values)
     flags.DEFINE_string(
         "dtype", "float32", "What the model is computed in, where no sidecar says it.", flag_values=values)
     flags.DEFINE_string(

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,12 +17,14 @@ from flax import traverse_util
 from sah_jax import errors, numerics
 from sah_jax.models import config as config_lib
 from sah_jax.models import decoder as decoder_lib
-from sah_jax.models import hf, hf_config, sharding
+from sah_jax.models import hf_config, init, quantize, sharding, sources, stores, weights
 
 DTYPES = ("float32", "bfloat16")
 
-SHIPPED = pathlib.Path(__file__).parent / "nano"
-"""The folder of the base models that come with the package."""
+SHIPPED = sources.SHIPPED
+
+RECORD_FILE = "sah.json"
+"""What `sah convert` writes beside an Orbax checkpoint, see `sah_jax.models.convert`."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,13 +32,15 @@ class BaseModel:
     """A base model, as read; nothing writes to it.
 
     Attributes:
-      name: the folder's name.
-      source: what `load_base` finds it by: the folder's full path, or a shipped model's name.
+      name: for tables and file names.
+      source: what `load_base` finds the same model by, see `sources.Source`.
       spec: the architecture.
       decoder: the Flax module, computing in `dtype`.
       tokenizer: text to tokens and back; see `encode`.
       params: the weights in `dtype`.
-      digest: SHA-256 of architecture, weights as stored and tokenizer, in hexadecimal.
+      digest: SHA-256 of architecture, weights as stored and tokenizer, in hexadecimal. It does not
+        depend on `dtype`, sharding, or the files that the weights are stored in.
+      quantization: how the projections were quantised, "" if not; the digest covers it.
     """
 
     name: str
@@ -45,6 +50,7 @@ class BaseModel:
     tokenizer: tokenizers.Tokenizer
     params: dict
     digest: str
+    quantization: str = ""
 
     @property
     def dtype(self) -> str:
@@ -74,54 +80,117 @@ class BaseModel:
         return self.tokenizer.decode(list(tokens))
 
 
-def find(folder: str | pathlib.Path) -> pathlib.Path:
-    """Returns the full path of a model folder, given its path or a shipped model's name.
-
-    Raises:
-      UserError: there is no such folder.
-    """
-    path = pathlib.Path(folder)
-    if not path.exists() and (SHIPPED / folder).is_dir():
-        path = SHIPPED / folder
-    if not path.is_dir():
-        raise errors.UserError(
-            f"{path}: is not a folder; expected a Hugging Face model folder or one of the shipped "
-            f"models {', '.join(sorted(p.name for p in SHIPPED.iterdir() if p.is_dir()))}.")
-    return path.resolve()
-
-
 def load_base(
-    folder: str | pathlib.Path, dtype: str = "float32", mesh: jax.sharding.Mesh | None = None,
+    model: str | pathlib.Path,
+    dtype: str = "float32",
+    mesh: jax.sharding.Mesh | None = None,
     remat: str = "none",
+    *,
+    revision: str | None = None,
+    quantization: str = "",
+    params_sharding: Callable[[dict], dict] | None = None,
 ) -> BaseModel:
-    """Reads a Hugging Face model folder, or a shipped model by its name (such as "nano").
+    """Reads a base model: a folder, a shipped model, one on the hub, or any of them at step 0.
 
     Args:
-      folder: the folder, or the name.
-      dtype: what the model is computed in.
-      mesh: what it is split over; None for one device.
+      model: what it is called, see `sah_jax.models.sources`.
+      dtype: what weights are held and activations computed in, one of `DTYPES`.
+      mesh: what it is split over, each tensor read straight to where it is wanted; None for one device.
       remat: see `decoder.Decoder`.
+      revision: of a model on the hub: a branch, tag or commit.
+      quantization: one of `quantize.SCHEMES`, or "" for none.
+      params_sharding: from the `params` tree of `jax.ShapeDtypeStruct`s to a tree of
+        `jax.sharding.Sharding`s, where the rules for the mesh do not suit.
 
     Raises:
-      UserError: the folder or one of its files is missing, damaged or not supported.
+      UserError: the model is not found, or one of its files is missing, damaged or not supported.
     """
     if dtype not in DTYPES:
         raise errors.UserError(f"dtype is {dtype!r}, expected one of {', '.join(DTYPES)}; change it.")
     if remat not in decoder_lib.REMAT_POLICIES:
         raise errors.UserError(
             f"remat is {remat!r}, expected one of {', '.join(decoder_lib.REMAT_POLICIES)}; change it.")
-    path = find(folder)
-    spec = hf_config.read(path)
-    tokenizer = _read_tokenizer(path / "tokenizer.json", spec)
+    if quantization:
+        quantize.check_scheme(quantization)
+    return read_base(
+        sources.find(model, revision), dtype, mesh, remat, quantization, params_sharding)
+
+
+def read_base(
+    found: sources.Source,
+    dtype: str | None,
+    mesh: jax.sharding.Mesh | None = None,
+    remat: str = "none",
+    quantization: str = "",
+    params_sharding: Callable[[dict], dict] | None = None,
+    report: weights.Report | None = None,
+) -> BaseModel:
+    """Reads a base model that was found; see `load_base`.
+
+    Args:
+      found: where it is.
+      dtype: as in `load_base`; None holds each leaf as it is stored and computes in float32.
+      mesh, remat, quantization, params_sharding: as in `load_base`.
+      report: told of the progress.
+    """
+    spec = hf_config.read(found.folder)
+    tokenizer = _read_tokenizer(found.folder / "tokenizer.json", spec)
     decoder = decoder_lib.Decoder(
-        spec, jnp.dtype(dtype), remat, sharding.padded_rows(spec.vocab_size, mesh), mesh)
-    stored = hf.load_params(path, spec, decoder_lib.abstract_params(decoder_lib.Decoder(spec)))
-    params = decoder_lib.pad_vocabulary(decoder, jax.tree.map(lambda leaf: leaf.astype(dtype), stored))
-    if mesh is not None:
-        params = sharding.place(params, sharding.shardings(params, mesh))
-    source = path.name if path.parent == SHIPPED.resolve() else str(path)
+        spec, jnp.dtype(dtype or "float32"), remat, sharding.padded_rows(spec.vocab_size, mesh), mesh)
+    abstract = decoder_lib.abstract_params(decoder)
+    if params_sharding is None and mesh is not None:
+        params_sharding = lambda tree: sharding.shardings(tree, mesh)
+    if found.seed is not None:
+        params = init.init_params(
+            spec, found.seed, params_sharding and params_sharding(abstract), dtype or init.STORED_DTYPE,
+            decoder.vocab_rows)
+        stored = init.digest(params, spec)
+        if quantization:
+            params = quantize.quantize_tree(params, quantization)
+            params = sharding.place(params, params_sharding(params)) if params_sharding else params
+    else:
+        tensors = open_tensors(found.folder, spec)
+        wanted = quantize.abstract(abstract, quantization) if quantization else abstract
+        params, stored = weights.load(
+            tensors, spec, abstract, dtype, params_sharding and params_sharding(wanted), quantization, report)
+        _check_record(found.folder, content_digest(spec, stored, tokenizer))
+    digest = content_digest(spec, stored, tokenizer, quantization)
     return BaseModel(
-        path.name, source, spec, decoder, tokenizer, params, _digest(spec, stored, tokenizer))
+        found.name, found.source, spec, decoder, tokenizer, params, digest, quantization)
+
+
+def open_tensors(folder: pathlib.Path, spec: config_lib.ModelConfig) -> dict[str, stores.Tensor]:
+    """Returns the weights of a model folder; reads no values."""
+    leaves = traverse_util.flatten_dict(decoder_lib.abstract_params(decoder_lib.Decoder(spec)), sep="/")
+    return stores.open_folder(folder, spec, leaves)
+
+
+def digest_of(found: sources.Source, report: weights.Report | None = None) -> str:
+    """Returns the digest that `read_base` would give a model, without keeping its weights."""
+    spec = hf_config.read(found.folder)
+    tokenizer = _read_tokenizer(found.folder / "tokenizer.json", spec)
+    if found.seed is not None:
+        return content_digest(spec, init.digest(init.init_params(
+            spec, found.seed, dtype=init.STORED_DTYPE), spec), tokenizer)
+    tensors = open_tensors(found.folder, spec)
+    weights.check(tensors, spec, decoder_lib.abstract_params(decoder_lib.Decoder(spec)))
+    return content_digest(spec, weights.digest(tensors, spec, report), tokenizer)
+
+
+def _check_record(folder: pathlib.Path, digest: str) -> None:
+    """Raises UserError if the folder was converted from another model than it holds."""
+    path = folder / RECORD_FILE
+    if not path.is_file():
+        return
+    try:
+        recorded = json.loads(path.read_text())["base_digest"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise errors.UserError(
+            f"{path}: is not a record of sah convert ({error!r}); convert the model again.") from error
+    if recorded != digest:
+        raise errors.UserError(
+            f"{folder}: has the digest {digest[:12]}, its {RECORD_FILE} says {recorded[:12]}: "
+            "a file was altered; convert the model again.")
 
 
 def _read_tokenizer(path: pathlib.Path, spec: config_lib.ModelConfig) -> tokenizers.Tokenizer:
@@ -141,9 +210,14 @@ def _read_tokenizer(path: pathlib.Path, spec: config_lib.ModelConfig) -> tokeniz
     return tokenizer
 
 
-def _digest(spec: config_lib.ModelConfig, stored: dict, tokenizer: tokenizers.Tokenizer) -> str:
+def content_digest(
+    spec: config_lib.ModelConfig, weights_digest: str, tokenizer: tokenizers.Tokenizer,
+    quantization: str = "",
+) -> str:
+    """Returns the digest of a base model from that of its weights, see `BaseModel.digest`."""
     digest = hashlib.sha256(repr(dataclasses.astuple(spec)).encode())
-    digest.update(tree_digest(stored).encode())
+    digest.update(weights_digest.encode())
+    digest.update(quantization.encode())
     digest.update(tokenizer.to_str().encode())
     return digest.hexdigest()
 

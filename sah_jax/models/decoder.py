@@ -127,6 +127,12 @@ def pad_vocabulary(decoder: Decoder, params: dict) -> dict:
             for name, leaf in params.items()}
 
 
+def cut_vocabulary(spec: config_lib.ModelConfig, params: dict) -> dict:
+    """Returns weights without the rows and columns that `pad_vocabulary` adds."""
+    kept = {"embed": (slice(spec.vocab_size),), "head": (slice(None), slice(spec.vocab_size))}
+    return {name: leaf[kept[name]] if name in kept else leaf for name, leaf in params.items()}
+
+
 def init_cache(spec: config_lib.ModelConfig, batch: int, slots: int, dtype: jnp.dtype) -> dict:
     """Returns an empty `cache` collection: keys and values [J, B, K, T, H]."""
     shape = (spec.layers, batch, spec.kv_heads, slots, spec.head_dim)

@@ -12,6 +12,8 @@ Shape suffixes: I input features, O output features.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -107,6 +109,17 @@ def dequantize(codes: jax.Array, scales: jax.Array) -> jax.Array:
     return (values * scales[:, None]).reshape(inputs, outputs)
 
 
+def quantize_tree(params: dict, scheme: str) -> dict:
+    """Returns a tree of weights, kernels stacked over layers, with every kernel quantised."""
+    check_scheme(scheme)
+
+    def quantised(kernel_JIO):
+        layers = [quantize(np.asarray(kernel_IO), scheme) for kernel_IO in kernel_JIO]
+        return {name: np.stack([layer[name] for layer in layers]) for name in layers[0]}
+
+    return jax.tree.map(jnp.asarray, _with_kernels(params, quantised))
+
+
 def abstract(params: dict, scheme: str) -> dict:
     """Returns a tree of `jax.ShapeDtypeStruct`s with every kernel replaced by codes and scales.
 
@@ -115,16 +128,17 @@ def abstract(params: dict, scheme: str) -> dict:
       scheme: of `SCHEMES`.
     """
     check_scheme(scheme)
+    return _with_kernels(params, lambda kernel: _abstract_kernel(kernel.shape, scheme))
 
-    def walk(node):
-        if not isinstance(node, dict):
-            return node
-        if "kernel" not in node:
-            return {name: walk(child) for name, child in node.items()}
-        rest = {name: child for name, child in node.items() if name != "kernel"}
-        return rest | _abstract_kernel(node["kernel"].shape, scheme)
 
-    return walk(params)
+def _with_kernels(node: Any, change: Callable[[Any], dict]) -> Any:
+    """Returns a tree with every `kernel` replaced by the leaves that `change` makes of it."""
+    if not isinstance(node, dict):
+        return node
+    made = {}
+    for name, child in node.items():
+        made |= change(child) if name == "kernel" else {name: _with_kernels(child, change)}
+    return made
 
 
 def _abstract_kernel(shape: tuple[int, ...], scheme: str) -> dict:

@@ -9,7 +9,7 @@ from typing import Any
 from sah_jax import errors
 from sah_jax.models import base as base_lib
 from sah_jax.models import decoder as decoder_lib
-from sah_jax.models import sharding
+from sah_jax.models import sharding, sources
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import registry
 from sah_jax.studies import rows as rows_lib
@@ -21,7 +21,7 @@ class StudyConfig:
     """What a config file says; see `configs/demo.py`.
 
     Attributes:
-      models: model folders, or names of shipped models.
+      models: what `sah_jax.models.sources` describes: folders, shipped names, hub ids.
       dtype: what the models are computed in.
       tasks: task names.
       families: for each family, the settings to run.
@@ -72,7 +72,7 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
         raise errors.UserError(
             f"config key 'dtype' is {given['dtype']!r}, expected one of {', '.join(base_lib.DTYPES)}.")
     for model in given["models"]:
-        base_lib.find(model)
+        sources.find(model, weights=False)
     mesh = _mesh_text(given.get("mesh", ""))
     if given.get("remat", "none") not in decoder_lib.REMAT_POLICIES:
         raise errors.UserError(

@@ -25,7 +25,7 @@ def rebuild(
     """Decodes a program and scores the adapted model.
 
     Args:
-      model: the base model's folder, or the name of a shipped one.
+      model: what finds the base model, see `sah_jax.models.sources`.
       program: the program file.
       dtype: what the model is computed in.
       task: the task's name.

@@ -119,7 +119,8 @@ class _Study:
             except errors.UserError as error:
                 self._fail(f"{label}: {error}")
                 continue
-            future = self.verifier.submit(verification.verify, model, self.workdir / row.program)
+            # The source, not the name given: a branch of the hub may move meanwhile.
+            future = self.verifier.submit(verification.verify, base.source, self.workdir / row.program)
             self.pending.append((row, future, label))
             self._settle_done()
 

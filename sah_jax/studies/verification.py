@@ -29,7 +29,7 @@ def verify(model: str, program: pathlib.Path, extra_environment: Mapping[str, st
     and the file and nothing else.
 
     Args:
-      model: the base model's folder, or the name of a shipped one.
+      model: what finds the base model, see `sah_jax.models.sources`.
       program: the program file; its sidecar says what to expect.
       extra_environment: set in the process besides the profile's variables.
 

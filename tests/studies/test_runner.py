@@ -97,10 +97,17 @@ def test_verification_refutes_what_the_file_does_not_do(workdir, tmp_path):
 
 
 def test_an_unverified_point_is_a_row_but_a_failure(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        verification, "verify", lambda *arguments: verification.Verdict(False, "it differs"))
+    asked = []
+
+    def verify(model, program):
+        asked.append(model)
+        return verification.Verdict(False, "it differs")
+
+    monkeypatch.setattr(verification, "verify", verify)
     with pytest.raises(errors.UserError, match="was not verified: it differs"):
-        _run(tmp_path, families={"baseline": ({},)})
+        _run(tmp_path, families={"baseline": ({},)}, models=("nano/../nano",))
+    # By what finds it anywhere, not by what it was called here.
+    assert asked == ["nano"]
     assert [row.verified for row in rows.read_rows(tmp_path / runner.RESULTS_NAME)] == [False]
     # Such a point is not finished: the next run makes it again.
     monkeypatch.undo()
