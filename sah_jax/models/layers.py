@@ -98,11 +98,23 @@ class Attention(nn.Module):
         if spec.windows:
             seen_BLT &= slots_T > position_BL1 - layer.window
         seen_B1MT = jnp.tile(seen_BLT, (1, spec.heads // spec.kv_heads, 1))[:, None]
-        weights_BKMT = jax.nn.softmax(
-            jnp.where(seen_B1MT, scores_BKMT * spec.head_dim**-0.5, jnp.finfo(jnp.float32).min), axis=-1)
-        mixed_BKMH = weights_BKMT.astype(x_BLD.dtype) @ v_BKTH
+        masked_BKMT = jnp.where(seen_B1MT, scores_BKMT * spec.head_dim**-0.5, jnp.finfo(jnp.float32).min)
+        mixed_BKMH = self._mixed(q_BKMH, masked_BKMT, v_BKTH)
         mixed_BLF = rearrange(mixed_BKMH, "B K (G L) H -> B L (K G H)", L=x_BLD.shape[1])
         return _projection(spec, "o", spec.width)(mixed_BLF)
+
+    def _mixed(self, q_BKMH: jax.Array, scores_BKMT: jax.Array, v_BKTH: jax.Array) -> jax.Array:
+        """Returns the values mixed by the softmax of the scores; a program's prefix takes part."""
+        if not self.has_variable("program", "prefix_k"):
+            return jax.nn.softmax(scores_BKMT, axis=-1).astype(v_BKTH.dtype) @ v_BKTH
+        prefix_k_SKH, prefix_v_SKH = (
+            self.get_variable("program", name).astype(v_BKTH.dtype) for name in ("prefix_k", "prefix_v"))
+        # Beside the others rather than in one array with them, which would be a copy of the cache.
+        scores_BKMS = jnp.einsum("BKMH,SKH->BKMS", q_BKMH, prefix_k_SKH).astype(jnp.float32)
+        weights = jax.nn.softmax(
+            jnp.concatenate([scores_BKMS * self.spec.head_dim**-0.5, scores_BKMT], axis=-1), axis=-1)
+        weights_BKMS, weights_BKMT = jnp.split(weights.astype(v_BKTH.dtype), [len(prefix_k_SKH)], axis=-1)
+        return weights_BKMT @ v_BKTH + jnp.einsum("BKMS,SKH->BKMH", weights_BKMS, prefix_v_SKH)
 
     def _heads(self, y_BLF: jax.Array, norm: str = "") -> jax.Array:
         """Splits a projection's output into heads; norms it before or after."""

@@ -56,8 +56,9 @@ PROGRAM = (
     Rule(rf"{_INTO}/b", P(None, None, ("tensor", "fsdp"))),
     Rule(rf"{_OUT_OF}/a", P(None, ("tensor", "fsdp"), None)),
     Rule(rf"{_OUT_OF}/b", P(None, None, "fsdp")),
+    Rule(r"attention/prefix_[kv]", P(None, None, "tensor", None)),
 )
-"""What is fitted, and the decoder's `program` collection: low-rank pairs."""
+"""What is fitted, and the decoder's `program` collection: low-rank pairs and prefixes [J, S, K, H]."""
 
 DATA = (
     Rule(r"attention/[kv]", P(None, BATCH, "tensor", None, None)),
