@@ -4,7 +4,8 @@ Blocked over the tokens, so that no [B, L, V] array is alive. The floats are not
 step that `tokens` codes with (another executable rounds otherwise), so a sum of these costs
 is near the length of a file and never the length itself.
 
-Shape suffixes: B rows, L positions, D width, M tokens of a block, V vocabulary.
+Shape suffixes: B rows, L positions, D width, M tokens of a block, V vocabulary,
+P parts of the rows, S blocks, N tokens of a part.
 """
 
 from collections.abc import Callable
@@ -31,22 +32,32 @@ class Costs(NamedTuple):
     quantised_bits: jax.Array
 
 
-def block_tokens(logits_of: Callable[[jax.Array], jax.Array], hidden_BLD: jax.Array) -> int:
-    """Returns how many tokens' logits to have at a time."""
+def block_tokens(logits_of: Callable[[jax.Array], jax.Array], hidden_BLD: jax.Array, parts: int) -> int:
+    """Returns how many tokens' logits a device has at a time, its rows being one of so many parts."""
     one = jax.eval_shape(logits_of, jax.ShapeDtypeStruct((1, hidden_BLD.shape[-1]), hidden_BLD.dtype))
-    tokens = hidden_BLD.shape[0] * hidden_BLD.shape[1]
+    tokens = hidden_BLD.shape[0] * hidden_BLD.shape[1] // parts
     return max(1, min(tokens, _BLOCK_TOKENS, _BLOCK_ELEMENTS // one.shape[-1]))
 
 
-def in_blocks(x_BL: jax.Array, block: int) -> jax.Array:
-    """Returns [B, L, ...] as [blocks, block, ...], padded with zeros."""
-    x_N = x_BL.reshape(-1, *x_BL.shape[2:])
-    pad = [(0, -len(x_N) % block)] + [(0, 0)] * (x_N.ndim - 1)
-    return jnp.pad(x_N, pad).reshape(-1, block, *x_N.shape[1:])
+def in_blocks(x_BL: jax.Array, block: int, parts: int) -> jax.Array:
+    """Returns [B, L, ...] as [blocks, parts * block, ...], padded with zeros.
+
+    A block has `block` tokens of each part of the rows, so what is split over devices stays there.
+    """
+    x_PN = x_BL.reshape(parts, -1, *x_BL.shape[2:])
+    pad = [(0, 0), (0, -x_PN.shape[1] % block)] + [(0, 0)] * (x_PN.ndim - 2)
+    x_PSM = jnp.pad(x_PN, pad).reshape(parts, -1, block, *x_PN.shape[2:])
+    return jnp.moveaxis(x_PSM, 1, 0).reshape(-1, parts * block, *x_PN.shape[2:])
+
+
+def _from_blocks(x_SM: jax.Array, parts: int, shape: tuple[int, int]) -> jax.Array:
+    """Undoes `in_blocks` for an array of a shape [B, L]."""
+    x_PN = jnp.moveaxis(x_SM.reshape(len(x_SM), parts, -1), 0, 1).reshape(parts, -1)
+    return x_PN[:, : shape[0] * shape[1] // parts].reshape(shape)
 
 
 def of_tokens(
-    logits_of: Callable[[jax.Array], jax.Array], hidden_BLD: jax.Array, targets_BL: jax.Array
+    logits_of: Callable[[jax.Array], jax.Array], hidden_BLD: jax.Array, targets_BL: jax.Array, parts: int = 1
 ) -> Costs:
     """Returns the costs of the tokens after each position.
 
@@ -54,8 +65,9 @@ def of_tokens(
       logits_of: maps hidden states [M, D] to float32 logits [M, V].
       hidden_BLD: last hidden states.
       targets_BL: int32, the token after each position.
+      parts: how many devices the rows are split over, evenly.
     """
-    block = block_tokens(logits_of, hidden_BLD)
+    block = block_tokens(logits_of, hidden_BLD, parts)
 
     def cost(inputs):
         hidden_MD, targets_M = inputs
@@ -66,5 +78,5 @@ def of_tokens(
             (jax.nn.logsumexp(logits_MV, axis=-1) - chosen_M) / jnp.log(2.0),
             arithmetic.TOTAL_BITS - jnp.log2(freqs_M.astype(jnp.float32)))
 
-    costs = jax.lax.map(cost, (in_blocks(hidden_BLD, block), in_blocks(targets_BL, block)))
-    return jax.tree.map(lambda x: x.reshape(-1)[: targets_BL.size].reshape(targets_BL.shape), costs)
+    costs = jax.lax.map(cost, tuple(in_blocks(x, block, parts) for x in (hidden_BLD, targets_BL)))
+    return jax.tree.map(lambda x: _from_blocks(x, parts, targets_BL.shape), costs)

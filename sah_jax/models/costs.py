@@ -6,6 +6,7 @@ import jax
 
 from sah_jax.coding import costs
 from sah_jax.models import decoder as decoder_lib
+from sah_jax.models import sharding
 
 
 @functools.partial(jax.jit, static_argnames="decoder")
@@ -19,4 +20,5 @@ def token_costs(decoder: decoder_lib.Decoder, variables: dict, tokens_BL: jax.Ar
     """
     hidden_BLD = decoder.apply(variables, tokens_BL[:, :-1], method="hidden")
     return costs.of_tokens(
-        lambda hidden_MD: decoder.apply(variables, hidden_MD, method="logits"), hidden_BLD, tokens_BL[:, 1:])
+        decoder_lib.logits_of(decoder, variables), hidden_BLD, tokens_BL[:, 1:],
+        sharding.batch_parts(len(hidden_BLD), decoder.mesh))

@@ -17,15 +17,19 @@ it can be seen.
 """
 
 import functools
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from sah_jax.models import config as config_lib
 from sah_jax.models import layers as layers_lib
 from sah_jax.models import rope as rope_lib
+from sah_jax.models import sharding
 
 REMAT_POLICIES = {
     "none": None,
@@ -44,12 +48,14 @@ class Decoder(nn.Module):
       remat: a name of `REMAT_POLICIES`.
       vocab_rows: rows of `embed` and columns of `head`, where a mesh wants more of them than the
         vocabulary has; 0 for as many. Those beyond the vocabulary are zero, and have no logits.
+      mesh: the mesh that rows are split over, see `sah_jax.models.sharding`; None for one device.
     """
 
     spec: config_lib.ModelConfig
     dtype: jnp.dtype = jnp.float32
     remat: str = "none"
     vocab_rows: int = 0
+    mesh: jax.sharding.Mesh | None = None
 
     def setup(self):
         spec = self.spec
@@ -77,9 +83,15 @@ class Decoder(nn.Module):
             index=np.arange(spec.layers, dtype=np.int32),
             rope=np.array([ropes.index(rope) for rope in spec.ropes], np.int32),
             window=np.array(spec.windows or (config_lib.NO_WINDOW,) * spec.layers, np.int32))
-        x_BLD = self.embed[tokens_BL].astype(self.dtype)
+        x_BLD = sharding.split_rows(self._embedding()[tokens_BL].astype(self.dtype), self.mesh)
         x_BLD, _ = self.layers(x_BLD, place, layer)
         return self.final_norm(x_BLD)
+
+    def _embedding(self) -> jax.Array:
+        if self.mesh is None or self.mesh.shape["tensor"] == 1:
+            return self.embed
+        # Where rows and columns are split, XLA would have every device look up all tokens.
+        return jax.lax.with_sharding_constraint(self.embed, NamedSharding(self.mesh, P("tensor", None)))
 
     def logits(self, hidden: jax.Array) -> jax.Array:
         """Returns float32 logits [..., V] of hidden states [..., D]."""
@@ -89,6 +101,20 @@ class Decoder(nn.Module):
 
     def __call__(self, tokens_BL: jax.Array, positions_BL: jax.Array | None = None) -> jax.Array:
         return self.logits(self.hidden(tokens_BL, positions_BL))
+
+
+def logits_of(decoder: Decoder, variables: dict) -> Callable[[jax.Array], jax.Array]:
+    """Returns `decoder.logits` under these variables, for use in a loop over blocks of positions.
+
+    The head is gathered here, once, where each block of the loop would gather it again.
+    """
+    if decoder.mesh is not None:
+        name = "embed" if decoder.spec.tied_embedding else "head"
+        whole = P("tensor", None) if decoder.spec.tied_embedding else P(None, "tensor")
+        gathered = jax.lax.with_sharding_constraint(
+            variables["params"][name], NamedSharding(decoder.mesh, whole))
+        variables = {**variables, "params": {**variables["params"], name: gathered}}
+    return lambda hidden: decoder.apply(variables, hidden, method="logits")
 
 
 def _padded(init: nn.initializers.Initializer, extra: tuple[int, int]) -> nn.initializers.Initializer:

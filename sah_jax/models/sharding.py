@@ -149,6 +149,33 @@ def padded_rows(vocab_size: int, mesh: Mesh) -> int:
     return -(-vocab_size // mesh.shape["tensor"]) * mesh.shape["tensor"]
 
 
+def place(tree: Any, places: Any) -> Any:
+    """Puts arrays where a tree of shardings says.
+
+    On several hosts each gives the same whole arrays, and keeps its own devices' parts.
+    """
+    def put(leaf, sharding):
+        if sharding.is_fully_addressable:
+            return jax.device_put(leaf, sharding)
+        host = np.asarray(leaf)
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+    return jax.tree.map(put, tree, places)
+
+
+def batch_parts(rows: int, mesh: Mesh | None) -> int:
+    """Returns how many parts the rows of a batch are split into: 1 if they do not divide."""
+    parts = 1 if mesh is None else math.prod(mesh.shape[axis] for axis in BATCH)
+    return 1 if rows % parts else parts
+
+
+def split_rows(x: jax.Array, mesh: Mesh | None) -> jax.Array:
+    """Returns x with its axis 0, the rows of a batch, split over the mesh if they divide."""
+    if batch_parts(len(x), mesh) == 1:
+        return x
+    return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, P(BATCH)))
+
+
 class Row(NamedTuple):
     """Where one leaf lives."""
 

@@ -16,6 +16,7 @@ def summed_cross_entropy(
     hidden_BLD: jax.Array,
     targets_BL: jax.Array,
     weights_BL: jax.Array,
+    parts: int = 1,
 ) -> jax.Array:
     """Returns the sum of weights * -log p(target), in nats, as a float32 scalar.
 
@@ -24,8 +25,9 @@ def summed_cross_entropy(
       hidden_BLD: last hidden states.
       targets_BL: int32 token after each position.
       weights_BL: float32, 0 where a position does not count.
+      parts: how many devices the rows are split over, evenly.
     """
-    block = costs.block_tokens(logits_of, hidden_BLD)
+    block = costs.block_tokens(logits_of, hidden_BLD, parts)
 
     # The block's logits are computed again in the backward pass rather than kept.
     @jax.checkpoint
@@ -37,5 +39,5 @@ def summed_cross_entropy(
     def add(total, inputs):
         return total + block_sum(*inputs), None
 
-    inputs = tuple(costs.in_blocks(x, block) for x in (hidden_BLD, targets_BL, weights_BL))
+    inputs = tuple(costs.in_blocks(x, block, parts) for x in (hidden_BLD, targets_BL, weights_BL))
     return jax.lax.scan(add, jnp.float32(0), inputs)[0]

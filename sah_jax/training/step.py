@@ -6,8 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from sah_jax.models import decoder as decoder_lib
+from sah_jax.models import sharding
 from sah_jax.training import losses
 
 
@@ -29,13 +32,32 @@ class FitState(NamedTuple):
     opt_state: Any
 
 
+class Places(NamedTuple):
+    """Where a step's arguments live: a `NamedSharding` for each leaf."""
+
+    params: Any
+    state: FitState
+    batch: Batch
+
+
+def places(decoder: decoder_lib.Decoder, params: dict, state: FitState, batch: Batch) -> Places | None:
+    """Returns where these (or arrays of these shapes) live on the decoder's mesh; None without one.
+
+    Raises:
+      UserError: see `sharding.partition_specs`.
+    """
+    if decoder.mesh is None:
+        return None
+    return Places(*(sharding.shardings(tree, decoder.mesh) for tree in (params, state, batch)))
+
+
 def mean_loss(decoder: decoder_lib.Decoder, variables: dict, batch: Batch) -> jax.Array:
     """Returns the mean cross entropy in nats over the tokens that count (0 if none does)."""
     hidden_BLD = decoder.apply(variables, batch.tokens_BL[:, :-1], method="hidden")
     weights_BL = batch.weights_BL[:, 1:]
     total = losses.summed_cross_entropy(
-        lambda hidden: decoder.apply(variables, hidden, method="logits"),
-        hidden_BLD, batch.tokens_BL[:, 1:], weights_BL)
+        decoder_lib.logits_of(decoder, variables), hidden_BLD, batch.tokens_BL[:, 1:], weights_BL,
+        sharding.batch_parts(len(hidden_BLD), decoder.mesh))
     return total / jnp.maximum(jnp.sum(weights_BL), 1.0)
 
 
@@ -43,11 +65,13 @@ def make_step(
     decoder: decoder_lib.Decoder,
     optimizer: optax.GradientTransformation,
     expand: Callable[[Any, dict], dict],
+    placed: Places | None = None,
 ) -> Callable[[FitState, dict, Batch], tuple[FitState, jax.Array]]:
     """Returns the jitted step (state, params, batch) -> (state, loss before the update).
 
     `expand(theta, params)` gives the variables of the adapted model; the loss is
-    differentiated with respect to θ alone. The state is donated.
+    differentiated with respect to θ alone. The state is donated. Where `placed` is given, the step
+    runs on its mesh, and a new state lies as the old one.
     """
 
     def step(state: FitState, params: dict, batch: Batch) -> tuple[FitState, jax.Array]:
@@ -56,4 +80,9 @@ def make_step(
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.theta)
         return FitState(optax.apply_updates(state.theta, updates), opt_state), loss
 
-    return jax.jit(step, donate_argnums=0)
+    if placed is None:
+        return jax.jit(step, donate_argnums=0)
+    everywhere = NamedSharding(decoder.mesh, P())
+    return jax.jit(
+        step, donate_argnums=0, in_shardings=(placed.state, placed.params, placed.batch),
+        out_shardings=(placed.state, everywhere))

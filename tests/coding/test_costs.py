@@ -18,12 +18,13 @@ def _problem(batch, length):
     return (lambda hidden_MD: hidden_MD @ head_DV), hidden_BLD, targets_BL
 
 
-@pytest.mark.parametrize("block, batch, length", [
-    (1024, 3, 5), (15, 3, 5), (5, 3, 5), (4, 3, 5), (14, 3, 5), (1, 1, 7), (3, 2, 1)])
-def test_blocks_give_the_plain_costs(monkeypatch, block, batch, length):
+@pytest.mark.parametrize("block, batch, length, parts", [
+    (1024, 3, 5, 1), (15, 3, 5, 1), (5, 3, 5, 1), (4, 3, 5, 1), (14, 3, 5, 1), (1, 1, 7, 1), (3, 2, 1, 1),
+    (1024, 4, 5, 2), (3, 4, 5, 2), (2, 3, 5, 3)])
+def test_blocks_give_the_plain_costs(monkeypatch, block, batch, length, parts):
     monkeypatch.setattr(costs, "_BLOCK_TOKENS", block)
     logits_of, hidden_BLD, targets_BL = _problem(batch, length)
-    got = costs.of_tokens(logits_of, hidden_BLD, targets_BL)
+    got = costs.of_tokens(logits_of, hidden_BLD, targets_BL, parts)
     logits_BLV = np.asarray(logits_of(hidden_BLD), np.float64)
     log_p = logits_BLV - np.log(np.exp(logits_BLV).sum(axis=-1, keepdims=True))
     ideal = -np.take_along_axis(log_p, np.asarray(targets_BL)[..., None], axis=-1)[..., 0] / np.log(2)
@@ -50,5 +51,7 @@ def test_memory_does_not_grow_with_the_sequence():
 def test_a_block_of_a_large_vocabulary_is_small():
     head_DV = jax.ShapeDtypeStruct((WIDTH, 128_256), jnp.float32)
     hidden_BLD = jax.ShapeDtypeStruct((8, 512, WIDTH), jnp.float32)
-    block = costs.block_tokens(lambda hidden: jnp.zeros((len(hidden), head_DV.shape[1])), hidden_BLD)
-    assert 64 <= block and block * 128_256 * 4 <= 1 << 27
+    for parts in (1, 4):
+        block = costs.block_tokens(
+            lambda hidden: jnp.zeros((len(hidden), head_DV.shape[1])), hidden_BLD, parts)
+        assert 64 <= block and block * 128_256 * 4 <= 1 << 27
