@@ -69,7 +69,7 @@ class Decoder(nn.Module):
             block = nn.remat(block, prevent_cse=False, policy=REMAT_POLICIES[self.remat])
         self.layers = nn.scan(
             block, variable_axes={"params": 0, "program": 0}, variable_carry="cache",
-            split_rngs={"params": True}, in_axes=(nn.broadcast, 0), length=spec.layers)(spec)
+            split_rngs={"params": True}, in_axes=(nn.broadcast, 0), length=spec.layers)(spec, self.mesh)
         self.final_norm = layers_lib.RMSNorm(spec.norm_eps)
 
     def hidden(self, tokens_BL: jax.Array, positions_BL: jax.Array | None = None) -> jax.Array:

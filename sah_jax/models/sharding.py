@@ -176,6 +176,20 @@ def split_rows(x: jax.Array, mesh: Mesh | None) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, P(BATCH)))
 
 
+def gathered(leaf: jax.Array, path: str, mesh: Mesh | None) -> jax.Array:
+    """Returns one layer's part of a leaf with all that `fsdp` splits on every device.
+
+    Args:
+      leaf: without the axis J of layers.
+      path: the leaf's path, which the rules know.
+      mesh: what it is split over; None for one device.
+    """
+    if mesh is None:
+        return leaf
+    spec = _spec(path, jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), decode_rules())
+    return jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, P(*spec[1:])))
+
+
 class Row(NamedTuple):
     """Where one leaf lives."""
 
