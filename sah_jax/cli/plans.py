@@ -1,7 +1,9 @@
 """The command on what fits where: plan."""
 
 import json
+import os
 import re
+import sys
 
 from absl import flags
 
@@ -40,9 +42,13 @@ def plan(arguments: list[str]) -> None:
             "exactly one of --topology, --smallest and --device-count is needed; see sah plan --help.")
     if values.mesh and values.smallest:
         raise errors.UserError("--mesh is for one slice, and --smallest tries several; leave one out.")
+    from sah_jax.planning import topologies
+
+    if "jax" not in sys.modules:
+        os.environ.update(topologies.ENVIRONMENT)
     from sah_jax.models import decoder, sharding
     from sah_jax.planning import plan as plan_lib
-    from sah_jax.planning import steps, tables, topologies
+    from sah_jax.planning import steps, tables
 
     if values.remat not in decoder.REMAT_POLICIES:
         raise errors.UserError(

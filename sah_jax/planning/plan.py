@@ -143,6 +143,11 @@ def find_config(model: str) -> pathlib.Path:
     return path.resolve() if path.is_file() else base_lib.find(model) / "config.json"
 
 
+def model_name(config: pathlib.Path) -> str:
+    """Returns the name of a config.json's folder, or of a file of another name."""
+    return config.parent.name if config.name == "config.json" else config.name.partition(".")[0]
+
+
 def make(
     config: pathlib.Path, topology: topologies.Topology, step: str, setting: steps.Setting,
     mesh: dict[str, int] | None = None,
@@ -177,9 +182,9 @@ def make(
     if "error" in result:
         raise errors.UserError(result["error"])
     share = {name: result.pop(name) / topology.chips for name in ("flops", "needed_flops")}
-    name = config.parent.name if config.name == "config.json" else config.name.partition(".")[0]
     return Plan(
-        model=name, topology=topology.name, step=step, setting=dataclasses.asdict(setting), **share, **result)
+        model=model_name(config), topology=topology.name, step=step, setting=dataclasses.asdict(setting),
+        **share, **result)
 
 
 def smallest(

@@ -1,4 +1,4 @@
-"""Plans as tables: for the terminal and for Markdown."""
+"""Plans as tables: for the terminal, a column a step, and for Markdown, a row a plan."""
 
 from collections.abc import Sequence
 
@@ -9,55 +9,47 @@ import rich.table
 from sah_jax.planning import plan as plan_lib
 
 _GIB = 2**30
+_KEY = (
+    "All of one chip. It fits where arguments, temporaries, output and code take at most "
+    f"{1 - plan_lib.MARGIN:.0%} of the chip's memory. Operations are those of matrix products. A step takes "
+    "at least what its products, its links to other chips or one reading of its arguments take at the "
+    "documented peaks, perfectly overlapped; nothing has run on a TPU.")
 
 
 def print_plans(plans: Sequence[plan_lib.Plan], console: rich.console.Console) -> None:
-    """Prints a row for each plan, and below them what the numbers are."""
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, show_edge=False)
-    for name in ("Step", "Topology", "Mesh"):
-        table.add_column(name)
-    for name in ("Arguments", "Temporaries", "Peak", "TFLOP", "Sent GB", "Least ms", "MFU at most", "Compile",
-                 "RSS GiB"):
-        table.add_column(name, justify="right")
-    table.add_column("Fits")
+    """Prints a column for each plan, and below them what could not be had."""
+    title = plans and f"{plans[0].model}, {plans[0].setting['batch']} x {plans[0].setting['length']} tokens"
+    table = rich.table.Table(title=title or None, box=rich.box.SIMPLE_HEAD, show_edge=False)
+    table.add_column("")
+    cells = [_cells(plan) for plan in plans]
     for plan in plans:
-        table.add_row(plan.step, plan.topology, mesh_text(plan.mesh), *_cells(plan), fits_text(plan))
+        table.add_column(plan.step, justify="right")
+    for name in cells[0] if cells else ():
+        table.add_row(name, *(one[name] for one in cells))
     console.print(table)
     for plan in plans:
         if plan.refused:
-            console.print(f"{plan.step} on {plan.topology} was refused: {plan.refused}", highlight=False)
+            console.print(f"{plan.step}: the compiler refused it, {plan.refused}", highlight=False)
         if plan.unreadable:
             console.print(
-                f"{plan.step} on {plan.topology}: the compiled text cannot be printed, so what is sent is "
-                f"not known ({plan.unreadable})", highlight=False)
-    console.print(
-        "GiB, TFLOP (of matrix products) and GB sent are of one chip. Fits: arguments, temporaries, output "
-        f"and code take at most {1 - plan_lib.MARGIN:.0%} of its memory. Least ms: what products, links and "
-        "one reading of the arguments take at the chip's documented peaks, perfectly overlapped; nothing has "
-        "run on a TPU.", highlight=False)
+                f"{plan.step}: what is sent is not known, for the compiled text cannot be printed "
+                f"({plan.unreadable})", highlight=False)
+    console.print(_KEY, highlight=False)
 
 
-def _cells(plan: plan_lib.Plan) -> list[str]:
-    """Returns the numbers of a plan, '-' for those that are not known."""
-    bounds = plan.bounds()
-    slowest = max(bounds, key=bounds.get) if bounds else ""
-    known = not plan.refused
-    return [
-        f"{plan.argument_bytes / _GIB:.2f}",
-        f"{plan.temporary_bytes / _GIB:.2f}" if known else "-",
-        f"{plan.total_bytes / _GIB:.2f}" if known else "-",
-        f"{plan.flops / 1e12:.3g}",
-        "-" if plan.sent_bytes is None else f"{plan.sent_bytes / 1e9:.2f}",
-        f"{1e3 * bounds[slowest]:.1f} ({slowest})" if bounds else "-",
-        "-" if plan.mfu_bound is None else f"{plan.mfu_bound:.0%}",
-        f"{plan.compile_seconds:.0f} s",
-        f"{plan.host_bytes / _GIB:.1f}",
-    ]
+MARKDOWN_HEAD = (
+    "| model | batch | step | slice | mesh | arguments | temporaries | total | fits, of HBM | products "
+    "| sent | at least | MFU at most | compiled in (CPU) | compiler's RSS |\n"
+    "|---|--:|---|---|---|" + "--:|" * 10)
 
 
-def mesh_text(mesh: dict[str, int]) -> str:
-    """Returns the axes of a mesh that split anything."""
-    return " ".join(f"{axis}={size}" for axis, size in mesh.items() if size > 1) or "-"
+def markdown_row(plan: plan_lib.Plan) -> str:
+    """Returns one row below `MARKDOWN_HEAD`."""
+    cells = _cells(plan)
+    shown = ("topology", "mesh", "arguments", "temporaries", "total", "fits", "operations", "sent",
+             "takes at least", "MFU at most", "compiled in (CPU)", "compiler's RSS")
+    return " | ".join(
+        [f"| {plan.model}", str(plan.setting["batch"]), plan.step, *(cells[name] for name in shown)]) + " |"
 
 
 def fits_text(plan: plan_lib.Plan) -> str:
@@ -65,19 +57,53 @@ def fits_text(plan: plan_lib.Plan) -> str:
     if plan.chip is None:
         return "simulated"
     if plan.refused:
-        return "no" if plan.too_large else "refused"
+        return "no" if plan.too_large else "not known"
     return f"{'yes' if plan.fits else 'no'}, {plan.total_bytes / plan.chip.hbm_bytes:.0%}"
 
 
-MARKDOWN_HEAD = (
-    "| model | batch | step | slice | mesh | arguments | temporaries | total GiB (of HBM) | TFLOP | GB sent "
-    "| least ms | MFU at most | compile s (CPU s) | RSS GiB |\n" + "|---|--:|---|---|---|" + "--:|" * 9)
+def _cells(plan: plan_lib.Plan) -> dict[str, str]:
+    """Returns what there is to say of a plan, '-' for what is not known."""
+    bounds, known = plan.bounds(), not plan.refused
+    slowest = max(bounds, key=bounds.get) if bounds else ""
+    size = lambda count: _scaled(count, "B", 1024, " KMGT") if known else "-"
+    return {
+        "topology": plan.topology,
+        "mesh": " ".join(f"{axis}={parts}" for axis, parts in plan.mesh.items() if parts > 1) or "-",
+        "arguments": _scaled(plan.argument_bytes, "B", 1024, " KMGT"),
+        "temporaries": size(plan.temporary_bytes),
+        "output": size(plan.output_bytes),
+        "code": size(plan.code_bytes),
+        "peak, says the compiler": size(plan.peak_bytes),
+        "total": size(plan.total_bytes),
+        "fits": fits_text(plan),
+        "operations": _scaled(plan.flops, "FLOP", 1000, " kMGT"),
+        "needed": _scaled(plan.needed_flops, "FLOP", 1000, " kMGT"),
+        "sent": "-" if plan.sent_bytes is None else _scaled(plan.sent_bytes, "B", 1000, " kMGT"),
+        "most of it": _most(plan),
+        "takes at least": f"{_milliseconds(bounds[slowest])} ({slowest})" if bounds else "-",
+        "MFU at most": "-" if plan.mfu_bound is None else f"{plan.mfu_bound:.0%}",
+        "compiled in (CPU)": f"{plan.compile_seconds:.0f} s ({plan.cpu_seconds:.0f} s)",
+        "compiler's RSS": f"{plan.host_bytes / _GIB:.1f} GiB",
+    }
 
 
-def markdown_row(plan: plan_lib.Plan) -> str:
-    """Returns one row below `MARKDOWN_HEAD`."""
-    arguments, temporaries, total, flops, sent, least, mfu, _, host = _cells(plan)
-    return "| " + " | ".join([
-        plan.model, str(plan.setting["batch"]), plan.step, plan.topology, mesh_text(plan.mesh), arguments,
-        temporaries, f"{total} ({fits_text(plan)})", flops, sent, least, mfu,
-        f"{plan.compile_seconds:.0f} ({plan.cpu_seconds:.0f})", host]) + " |"
+def _most(plan: plan_lib.Plan) -> str:
+    """Returns the kind of collective that sends most, with how many there are."""
+    if not plan.collectives:
+        return "-"
+    first = plan.collectives[0]
+    return f"{first['count']} {first['kind']}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:,.0f} ms" if seconds >= 0.1 else f"{1e3 * seconds:.2g} ms"
+
+
+def _scaled(count: float, unit: str, base: int, prefixes: str) -> str:
+    """Returns a number with the largest prefix of its unit that leaves at least 1."""
+    power = 0
+    while count >= base and power < len(prefixes) - 1:
+        count, power = count / base, power + 1
+    binary = "i" if base == 1024 and power else ""
+    digits = f"{count:.2f}" if base == 1024 and power else f"{count:.3g}"
+    return f"{digits} {prefixes[power].strip()}{binary}{unit}"

@@ -47,9 +47,12 @@ SLICES = {
 }
 """The slices of each generation, smallest first, that one can have and that libtpu describes."""
 
-# libtpu would look for a TPU's metadata server, and for another process that uses a TPU.
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
+"""What a process that plans needs before it imports JAX.
+
+libtpu would otherwise ask a TPU's metadata server, and refuse to load beside another process.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Topology:
     @property
     def environment(self) -> dict[str, str]:
         """The variables that a process needs to describe these devices."""
-        return _ENVIRONMENT | ({} if self.chip else {"JAX_NUM_CPU_DEVICES": str(self.chips)})
+        return ENVIRONMENT | ({} if self.chip else {"JAX_NUM_CPU_DEVICES": str(self.chips)})
 
 
 def parse(name: str) -> Topology:
