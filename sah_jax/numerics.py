@@ -166,8 +166,14 @@ def compilation_cache(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def profile(dtype: str) -> dict[str, Any]:
-    """Returns what is in effect in this process for a model computed in `dtype`; starts JAX."""
+def profile(dtype: str, mesh: str = "", remat: str = "none") -> dict[str, Any]:
+    """Returns what is in effect in this process; starts JAX.
+
+    Args:
+      dtype: what the model is computed in.
+      mesh: what it is split over, such as "data=2,fsdp=4,tensor=1"; "" for one device.
+      remat: what its layers compute again in a backward pass.
+    """
     import jax
     import jaxlib
 
@@ -181,6 +187,8 @@ def profile(dtype: str) -> dict[str, Any]:
         "machine": platform.machine(),
         "processor": _processor(),
         "dtype": dtype,
+        "mesh": mesh,
+        "remat": remat,
         "jax": jax.__version__,
         "jaxlib": jaxlib.__version__,
         "pinned_in_time": _pinned_in_time,

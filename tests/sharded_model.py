@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import tiny_model
@@ -11,6 +12,7 @@ from sah_jax.models import base as base_lib
 from sah_jax.models import costs, generate, rope, sharding
 from sah_jax.models import decoder as decoder_lib
 from sah_jax.programs import lowrank
+from sah_jax.training import fit as fit_lib
 from sah_jax.training import step as step_lib
 
 # Its sizes divide by 8, but for the vocabulary of 43: padded where `tensor` splits it.
@@ -20,7 +22,7 @@ ROWS, LENGTH, STEPS = 8, 24, 20
 
 
 def decoder_on(mesh, spec=SPEC, **options):
-    rows = sharding.padded_rows(spec.vocab_size, mesh) if mesh else 0
+    rows = sharding.padded_rows(spec.vocab_size, mesh)
     return decoder_lib.Decoder(spec, vocab_rows=rows, mesh=mesh, **options)
 
 
@@ -56,7 +58,7 @@ def trained(mesh, steps=STEPS, **options):
     optimizer = optax.chain(_kept_gradient(), optax.adam(1e-2))
     state = step_lib.FitState(theta(), optimizer.init(theta()))
     params = params_on(decoder)
-    placed = step_lib.places(decoder, params, state, batch(0))
+    placed = step_lib.places(decoder, state, ROWS)
     state = sharding.place(state, placed.state) if placed else state
     step = step_lib.make_step(decoder, optimizer, expand, placed)
     losses, gradient = [], None
@@ -65,6 +67,19 @@ def trained(mesh, steps=STEPS, **options):
         losses.append(loss)
         gradient = gradient or jax.device_get(state.opt_state[0])
     return [float(loss) for loss in losses], gradient, jax.device_get(state.theta), len(traces)
+
+
+def fitted(mesh, batches_of, steps, plan=None):
+    """Returns θ and losses of `fit`; `batches_of(places)` gives what it is fitted to."""
+    decoder, optimizer = decoder_on(mesh), optax.adam(1e-2)
+    expand = lambda theta, params: {"params": params, "program": lowrank.expand(theta, 1.0)}
+    state = step_lib.FitState(theta(), optimizer.init(theta()))
+    placed = step_lib.places(decoder, state, ROWS)
+    step = step_lib.make_step(decoder, optimizer, expand, placed)
+    state, places = (sharding.place(state, placed.state), placed.batch) if placed else (
+        jax.tree.map(jnp.array, state), None)
+    silent = lambda line: None
+    return fit_lib.fit(step, state, params_on(decoder), batches_of(places), steps, silent, plan)
 
 
 def _kept_gradient():

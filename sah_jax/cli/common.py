@@ -38,10 +38,28 @@ def parse(
 
 
 def define_model(values: flags.FlagValues, what: str) -> None:
-    """Defines --model and --dtype."""
+    """Defines the flags that `load_base` here reads."""
     flags.DEFINE_string("model", None, what, flag_values=values)
     flags.DEFINE_string(
         "dtype", "float32", "What the model is computed in, where no sidecar says it.", flag_values=values)
+    flags.DEFINE_string(
+        "mesh", "", "Devices the model is split over, such as data=2,fsdp=4; default: one, or what the "
+        "sidecar says.", flag_values=values)
+    flags.DEFINE_string(
+        "remat", "none", "What training computes again: none, dots or full; as the sidecar says, if there "
+        "is one.", flag_values=values)
+
+
+def load_base(values: flags.FlagValues, record=None):
+    """Returns the base model that flags name, computed as they say, or as a sidecar does."""
+    from sah_jax.models import base as base_lib
+    from sah_jax.models import sharding
+
+    dtype, mesh, remat = values.dtype, values.mesh, values.remat
+    if record:
+        profile = record["profile"]
+        dtype, mesh, remat = record["base"]["dtype"], profile.get("mesh", ""), profile.get("remat", "none")
+    return base_lib.load_base(values.model, dtype, sharding.parse_mesh(mesh), remat)
 
 
 def one_line(error: BaseException) -> str:
@@ -77,7 +95,7 @@ def _prepare(program: pathlib.Path):
     return record
 
 
-def decode_program(program: pathlib.Path, model: str, dtype: str):
+def decode_program(program: pathlib.Path, values: flags.FlagValues):
     """Returns base model, decoded program and sidecar, set to the program's numerics profile.
 
     Raises:
@@ -85,15 +103,14 @@ def decode_program(program: pathlib.Path, model: str, dtype: str):
         written from; the sentence says how the numerics profile differs, if it does.
     """
     record = _prepare(program)
-    from sah_jax.models import base as base_lib
     from sah_jax.programs import codec
     from sah_jax.studies import sidecar
 
-    base = base_lib.load_base(model, record["base"]["dtype"] if record else dtype)
+    base = load_base(values, record)
     if record and base.digest != record["base"]["digest"]:
         raise errors.UserError(
             f"{program}: was made for the base model {record['base']['name']} with digest "
-            f"{record['base']['digest'][:12]}, {model} has {base.digest[:12]}; "
+            f"{record['base']['digest'][:12]}, {values.model} has {base.digest[:12]}; "
             "give the model it was made for.")
     try:
         decoded = codec.read(sidecar.read_program(program), base, str(program))
@@ -105,22 +122,21 @@ def decode_program(program: pathlib.Path, model: str, dtype: str):
         if record is None:
             raise
         raise errors.UserError(numerics.explain(
-            str(error), record["profile"], numerics.profile(base.dtype))) from error
+            str(error), record["profile"], base.profile())) from error
     if record is None:
         print(f"{program}: has no sidecar, so a truncated or altered file may go unnoticed.",
               file=sys.stderr)
     return base, decoded, record
 
 
-def adapted(program: str | None, model: str, dtype: str):
-    """Returns base model and what a program, if there is one, adapts it to."""
-    if program is not None:
-        base, decoded, _ = decode_program(pathlib.Path(program), model, dtype)
+def adapted(values: flags.FlagValues):
+    """Returns base model and what --program, if there is one, adapts it to."""
+    if values.program is not None:
+        base, decoded, _ = decode_program(pathlib.Path(values.program), values)
         return base, decoded.adapted
-    from sah_jax.models import base as base_lib
     from sah_jax.programs import base as family_lib
 
-    return base_lib.load_base(model, dtype), family_lib.Adapted({})
+    return load_base(values), family_lib.Adapted({})
 
 
 def write_file(path: str, data: bytes) -> None:

@@ -28,7 +28,7 @@ def inspect(arguments: list[str]) -> None:
     if values.model is None:
         found = inspection.from_sidecar(program, values.by)
     else:
-        base, decoded, _ = common.decode_program(program, values.model, values.dtype)
+        base, decoded, _ = common.decode_program(program, values)
         found = inspection.from_program(decoded, values.by, base, program)
     for kind, text in inspection.written(found, program, values.by).items():
         if values[kind].value == "-":
@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> None:
     (target,) = common.parse(run, values, arguments, ["PROGRAM"])
     if values.model is None:
         raise errors.UserError("--model is needed; see sah run --help.")
-    base, decoded, record = common.decode_program(pathlib.Path(target), values.model, values.dtype)
+    base, decoded, record = common.decode_program(pathlib.Path(target), values)
     from sah_jax.models import generate
     from sah_jax.tasks import registry
 

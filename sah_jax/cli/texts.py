@@ -33,7 +33,7 @@ def codelength(arguments: list[str]) -> None:
         raise errors.UserError("--model is needed; see sah codelength --help.")
     if values.fast and (values.emit or values.verify):
         raise errors.UserError("--fast codes no file, so --emit and --verify cannot be had with it.")
-    base, adapted = common.adapted(values.program, values.model, values.dtype)
+    base, adapted = common.adapted(values)
     from sah_jax.reports import codelength as pages
     from sah_jax.studies import codelength as codelength_lib
 
@@ -63,7 +63,7 @@ def decode(arguments: list[str]) -> None:
     (target,) = common.parse(decode, values, arguments, ["FILE"])
     if values.model is None:
         raise errors.UserError("--model is needed; see sah decode --help.")
-    base, adapted = common.adapted(values.program, values.model, values.dtype)
+    base, adapted = common.adapted(values)
     from sah_jax.programs import texts
     from sah_jax.studies import sidecar
 

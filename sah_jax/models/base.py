@@ -13,10 +13,10 @@ import numpy as np
 import tokenizers
 from flax import traverse_util
 
-from sah_jax import errors
+from sah_jax import errors, numerics
 from sah_jax.models import config as config_lib
 from sah_jax.models import decoder as decoder_lib
-from sah_jax.models import hf, hf_config
+from sah_jax.models import hf, hf_config, sharding
 
 DTYPES = ("float32", "bfloat16")
 
@@ -50,6 +50,11 @@ class BaseModel:
     def dtype(self) -> str:
         """What activations and matmuls are computed in."""
         return jnp.dtype(self.decoder.dtype).name
+
+    def profile(self) -> dict[str, Any]:
+        """Returns the numerics profile that this model is computed under."""
+        return numerics.profile(
+            self.dtype, sharding.mesh_text(self.decoder.mesh), self.decoder.remat)
 
     def encode(self, text: str) -> list[int]:
         """Returns the tokens of a text, without start and end tokens.
@@ -85,20 +90,35 @@ def find(folder: str | pathlib.Path) -> pathlib.Path:
     return path.resolve()
 
 
-def load_base(folder: str | pathlib.Path, dtype: str = "float32") -> BaseModel:
+def load_base(
+    folder: str | pathlib.Path, dtype: str = "float32", mesh: jax.sharding.Mesh | None = None,
+    remat: str = "none",
+) -> BaseModel:
     """Reads a Hugging Face model folder, or a shipped model by its name (such as "nano").
+
+    Args:
+      folder: the folder, or the name.
+      dtype: what the model is computed in.
+      mesh: what it is split over; None for one device.
+      remat: see `decoder.Decoder`.
 
     Raises:
       UserError: the folder or one of its files is missing, damaged or not supported.
     """
     if dtype not in DTYPES:
         raise errors.UserError(f"dtype is {dtype!r}, expected one of {', '.join(DTYPES)}; change it.")
+    if remat not in decoder_lib.REMAT_POLICIES:
+        raise errors.UserError(
+            f"remat is {remat!r}, expected one of {', '.join(decoder_lib.REMAT_POLICIES)}; change it.")
     path = find(folder)
     spec = hf_config.read(path)
     tokenizer = _read_tokenizer(path / "tokenizer.json", spec)
-    decoder = decoder_lib.Decoder(spec, jnp.dtype(dtype))
-    stored = hf.load_params(path, spec, decoder_lib.abstract_params(decoder))
-    params = jax.tree.map(lambda leaf: leaf.astype(dtype), stored)
+    decoder = decoder_lib.Decoder(
+        spec, jnp.dtype(dtype), remat, sharding.padded_rows(spec.vocab_size, mesh), mesh)
+    stored = hf.load_params(path, spec, decoder_lib.abstract_params(decoder_lib.Decoder(spec)))
+    params = decoder_lib.pad_vocabulary(decoder, jax.tree.map(lambda leaf: leaf.astype(dtype), stored))
+    if mesh is not None:
+        params = sharding.place(params, sharding.shardings(params, mesh))
     source = path.name if path.parent == SHIPPED.resolve() else str(path)
     return BaseModel(
         path.name, source, spec, decoder, tokenizer, params, _digest(spec, stored, tokenizer))

@@ -15,6 +15,7 @@ import numpy as np
 from sah_jax import errors
 from sah_jax.models import base as base_lib
 from sah_jax.models import decoder as decoder_lib
+from sah_jax.models import sharding
 
 _STRETCH = 16
 _BUCKET = 32  # prompt lengths and cache sizes are multiples of it, so few shapes are compiled
@@ -44,6 +45,7 @@ def generate(
     Raises:
       UserError: context, prompt and new tokens together exceed the model's positions.
     """
+    variables = sharding.for_decoding(variables, base.decoder.mesh)
     prefix = [base.spec.start_token, *context]
     tokens = [base.encode(prompt) for prompt in prompts]
     for prompt, row in zip(prompts, tokens, strict=True):

@@ -8,7 +8,9 @@ from sah_jax import errors
 from sah_jax.coding import file, integers, tokens
 from sah_jax.models import base as base_lib
 from sah_jax.models import decoder as decoder_lib
+from sah_jax.models import sharding
 from sah_jax.tasks import base as task_lib
+from sah_jax.training import checkpoints as checkpoints_lib
 
 Report = Callable[[str], None]
 """Called with a line of progress."""
@@ -49,8 +51,10 @@ class Family(Protocol):
     Setting: type
 
     def fit(self, setting: Any, base: base_lib.BaseModel, task: task_lib.Task, seed: int,
-            report: Report) -> Any:
+            report: Report, checkpoints: checkpoints_lib.Plan | None = None) -> Any:
         """Returns θ, fitted to the training split of a task.
+
+        A family that trains here saves checkpoints as planned, and goes on from where there is one.
 
         Raises:
           UserError: the setting does not suit the model or task, or training diverged.
@@ -100,7 +104,12 @@ def language_rows(
     base: base_lib.BaseModel, program: dict, rows: int, positions: int, end_token: int,
     context: tuple[int, ...] = (),
 ) -> tokens.Rows:
-    """Returns what codes token sequences under the (adapted) base model."""
+    """Returns what codes token sequences under the (adapted) base model.
+
+    Raises:
+      UserError: the model's mesh is none to code on.
+    """
+    sharding.check_codelength(base.decoder.mesh)
     return tokens.Rows(
         predict=base_lib.cached_step(base.decoder),
         make_cache=lambda batch, slots: decoder_lib.init_cache(base.spec, batch, slots, base.decoder.dtype),

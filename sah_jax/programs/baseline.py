@@ -10,7 +10,7 @@ class Baseline:
     name = "baseline"
     Setting = prompt.NoSetting
 
-    def fit(self, setting, base, task, seed, report) -> None:
+    def fit(self, setting, base, task, seed, report, checkpoints=None) -> None:
         """See `Family.fit`."""
 
     def write(self, theta, writer, base, report) -> family_lib.Adapted:

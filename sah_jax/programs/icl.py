@@ -25,7 +25,7 @@ class Icl(prompt.PromptFamily):
     name = "icl"
     Setting = IclSetting
 
-    def fit(self, setting, base, task, seed, report) -> list[int]:
+    def fit(self, setting, base, task, seed, report, checkpoints=None) -> list[int]:
         """See `Family.fit`."""
         examples = task.examples("train", setting.num_examples, seed)
         context, fitting = [], 0

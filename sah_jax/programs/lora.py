@@ -16,6 +16,7 @@ import optax
 
 from sah_jax import errors
 from sah_jax.coding import integers, ledger, priors, scales, tensors
+from sah_jax.models import sharding
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import lowrank
 from sah_jax.training import examples as examples_lib
@@ -66,7 +67,7 @@ class Lora:
     name = "lora"
     Setting = LoraSetting
 
-    def fit(self, setting, base, task, seed, report) -> LoraTheta:
+    def fit(self, setting, base, task, seed, report, checkpoints=None) -> LoraTheta:
         """See `Family.fit`."""
         _check(setting, seed)
         examples = examples_lib.first_fitting(
@@ -88,10 +89,13 @@ class Lora:
 
         schedule = optax.cosine_decay_schedule(setting.learning_rate, total, alpha=0.05)
         optimizer = optax.adam(schedule)
-        step = step_lib.make_step(base.decoder, optimizer, expand)
         state = step_lib.FitState(theta, optimizer.init(theta))
-        batches = examples_lib.batches(base, examples, setting.batch_size, setting.max_tokens, orders)
-        theta, _ = fit_lib.fit(step, state, base.params, batches, total, report)
+        placed = step_lib.places(base.decoder, state, setting.batch_size)
+        step = step_lib.make_step(base.decoder, optimizer, expand, placed)
+        state = sharding.place(state, placed.state) if placed else state
+        batches = examples_lib.batches(
+            base, examples, setting.batch_size, setting.max_tokens, orders, placed and placed.batch)
+        theta, _ = fit_lib.fit(step, state, base.params, batches, total, report, checkpoints)
         exponents = jax.tree.map(lambda e: int(_exponent(e)), jax.device_get(theta["exponent"]))
         symbols = jax.tree.map(
             lambda x, e: np.clip(np.round(np.asarray(x) / scales.step(e)), -top, top).astype(np.int32),

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 import optax
 
@@ -18,6 +19,7 @@ from sah_jax import errors
 from sah_jax.coding import file, integers, tokens
 from sah_jax.models import base as base_lib
 from sah_jax.models import decoder as decoder_lib
+from sah_jax.models import sharding
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import lowrank
 from sah_jax.training import examples as examples_lib
@@ -80,7 +82,7 @@ class Online:
     name = "online"
     Setting = OnlineSetting
 
-    def fit(self, setting, base, task, seed, report) -> OnlineTheta:
+    def fit(self, setting, base, task, seed, report, checkpoints=None) -> OnlineTheta:
         """See `Family.fit`."""
         _check(setting, seed)
         examples = examples_lib.first_fitting(
@@ -134,8 +136,10 @@ class _Learner:
     def __init__(self, plan: _Plan, base: base_lib.BaseModel):
         self._plan, self._base = plan, base
         factors = lowrank.start(base.decoder, plan.rank, plan.seed)
-        self._step, optimizer = _make_step(base.decoder, plan.learning_rate, plan.alpha / plan.rank)
-        self._state = step_lib.FitState(factors, optimizer.init(factors))
+        self._step, optimizer, placed = _make_step(
+            base.decoder, plan.learning_rate, plan.alpha / plan.rank, plan.rank, plan.batch_size)
+        state = step_lib.FitState(factors, optimizer.init(factors))
+        self._state = sharding.place(state, placed.state) if placed else state
         self._losses = []
 
     def program(self) -> dict:
@@ -168,11 +172,14 @@ class _Learner:
 
 
 @functools.lru_cache(maxsize=8)
-def _make_step(decoder: decoder_lib.Decoder, learning_rate: float, scale: float):
-    """Returns the jitted step and its optimizer; the same arguments share one compilation."""
+def _make_step(decoder: decoder_lib.Decoder, learning_rate: float, scale: float, rank: int, rows: int):
+    """Returns the jitted step, its optimizer and places; the same arguments share one compilation."""
     optimizer = optax.adam(learning_rate)
     expand = lambda theta, params: {"params": params, "program": lowrank.expand(theta, scale)}
-    return step_lib.make_step(decoder, optimizer, expand), optimizer
+    factors = jax.eval_shape(lambda: lowrank.start(decoder, rank, 0))
+    state = step_lib.FitState(factors, jax.eval_shape(optimizer.init, factors))
+    placed = step_lib.places(decoder, state, rows)
+    return step_lib.make_step(decoder, optimizer, expand, placed), optimizer, placed
 
 
 def _check(setting: OnlineSetting, seed: int) -> None:

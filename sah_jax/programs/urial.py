@@ -9,6 +9,6 @@ class Urial(prompt.PromptFamily):
     name = "urial"
     Setting = prompt.NoSetting
 
-    def fit(self, setting, base, task, seed, report) -> list[int]:
+    def fit(self, setting, base, task, seed, report, checkpoints=None) -> list[int]:
         """See `Family.fit`."""
         return base.encode(task.written_prompt)

@@ -14,6 +14,7 @@ from sah_jax import errors, numerics
 from sah_jax.coding import arithmetic, costs
 from sah_jax.models import base as base_lib
 from sah_jax.models import costs as model_costs
+from sah_jax.models import sharding
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec
 from sah_jax.programs import texts as texts_lib
@@ -160,8 +161,9 @@ def measure(
       emitted: the file that the texts were coded into, if they were.
 
     Raises:
-      UserError: a text cannot be coded under this model.
+      UserError: a text cannot be coded under this model, or on its mesh.
     """
+    sharding.check_codelength(base.decoder.mesh)
     encoded = [base.encode(text) for _, text in named_texts]
     limit = texts_lib.row_limit(base, adapted, encoded)
     rows = [(index, row) for index, tokens in enumerate(encoded) for row in texts_lib.split(tokens, limit)]
@@ -183,7 +185,7 @@ def measure(
             TextCosts(name, text, (*_pieces(base, text), ""), (*tokens, end), np.concatenate(i),
                       np.concatenate(q))
             for (name, text), tokens, i, q in zip(named_texts, encoded, ideal, quantised, strict=True)),
-        emitted, numerics.profile(base.dtype),
+        emitted, base.profile(),
         sum(base.decode(tokens) != text for (_, text), tokens in zip(named_texts, encoded, strict=True)))
 
 
@@ -231,8 +233,8 @@ def comes_back(
 ) -> bool:
     """Whether a fresh process, given base model, program and file, gets the same tokens back."""
     expected = texts_lib.digest([base.encode(text) for _, text in named_texts])
-    given = ["--digest", f"--model={base.source}", f"--dtype={base.dtype}"]
+    profile = base.profile()
+    given = ["--digest", f"--model={base.source}", f"--dtype={base.dtype}", *verification.placement(profile)]
     given += [f"--program={pathlib.Path(program).resolve()}"] if program else []
-    done = verification.run_fresh(
-        "decode", data, given, numerics.environment_for(numerics.profile(base.dtype)))
+    done = verification.run_fresh("decode", data, given, numerics.environment_for(profile))
     return done.returncode == 0 and done.stdout.strip() == expected

@@ -8,6 +8,8 @@ from typing import Any
 
 from sah_jax import errors
 from sah_jax.models import base as base_lib
+from sah_jax.models import decoder as decoder_lib
+from sah_jax.models import sharding
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import registry
 from sah_jax.studies import rows as rows_lib
@@ -28,6 +30,10 @@ class StudyConfig:
       selection: the split that frontier points are chosen on.
       check: whether a file ends in 32 bits by which a reader without its sidecar tells that it
         was altered, or is read under another model or numerics profile.
+      mesh: the mesh that models are split over, such as "data=2,fsdp=4"; "" for one device. A config
+        may also say it as a dictionary.
+      remat: what layers compute again in a backward pass, see `decoder.REMAT_POLICIES`.
+      checkpoint_every: steps of a fit between checkpoints; 0 for none.
     """
 
     models: tuple[str, ...]
@@ -39,6 +45,9 @@ class StudyConfig:
     num_test: int
     selection: str
     check: bool
+    mesh: str = ""
+    remat: str = "none"
+    checkpoint_every: int = 0
 
 
 def parse_config(given: Mapping[str, Any]) -> StudyConfig:
@@ -47,8 +56,10 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
     Raises:
       UserError: a key is missing, unknown or holds what it should not.
     """
-    names = [field.name for field in dataclasses.fields(StudyConfig)]
-    if wrong := sorted(set(names) ^ set(given)):
+    fields = dataclasses.fields(StudyConfig)
+    names = [field.name for field in fields]
+    required = {field.name for field in fields if field.default is dataclasses.MISSING}
+    if wrong := sorted((required - set(given)) | (set(given) - set(names))):
         raise errors.UserError(
             f"config key {wrong[0]!r} is {'unknown' if wrong[0] in given else 'missing'}; "
             f"a study has the keys {', '.join(names)}.")
@@ -62,6 +73,15 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
             f"config key 'dtype' is {given['dtype']!r}, expected one of {', '.join(base_lib.DTYPES)}.")
     for model in given["models"]:
         base_lib.find(model)
+    mesh = _mesh_text(given.get("mesh", ""))
+    if given.get("remat", "none") not in decoder_lib.REMAT_POLICIES:
+        raise errors.UserError(
+            f"config key 'remat' is {given['remat']!r}, expected one of "
+            f"{', '.join(decoder_lib.REMAT_POLICIES)}.")
+    every = given.get("checkpoint_every", 0)
+    if type(every) is not int or every < 0:
+        raise errors.UserError(
+            f"config key 'checkpoint_every' is {every!r}, expected a number of steps, or 0 for none.")
     for key in ("num_selection", "num_test"):
         if not isinstance(given[key], int) or given[key] < 2:
             raise errors.UserError(
@@ -87,7 +107,18 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
     return StudyConfig(
         models=tuple(given["models"]), dtype=given["dtype"], tasks=tuple(given["tasks"]),
         families=families, seeds=tuple(given["seeds"]), num_selection=given["num_selection"],
-        num_test=given["num_test"], selection=given["selection"], check=given["check"])
+        num_test=given["num_test"], selection=given["selection"], check=given["check"], mesh=mesh,
+        remat=given.get("remat", "none"), checkpoint_every=every)
+
+
+def _mesh_text(given: Any) -> str:
+    """Returns a config's mesh as `sharding.mesh_text` says it, checked against the devices there are."""
+    try:
+        text = given if isinstance(given, str) else ",".join(f"{a}={n}" for a, n in dict(given).items())
+    except (TypeError, ValueError) as error:
+        raise errors.UserError(
+            f"config key 'mesh' is {given!r}, expected sizes of {', '.join(sharding.AXES)}.") from error
+    return sharding.mesh_text(sharding.parse_mesh(text))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +139,8 @@ class Point:
         """Returns the point's name: readable, and different where anything that matters is."""
         content = [base_digest, config.dtype, self.task, self.family, self.setting, self.seed,
                    config.num_selection, config.num_test, config.selection, config.check]
+        # Points of one device keep the names they had before there were meshes.
+        content += [config.mesh, config.remat] if (config.mesh, config.remat) != ("", "none") else []
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return f"{model}.{self.task}.{self.family}.{digest[:10]}"
 

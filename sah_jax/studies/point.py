@@ -12,6 +12,7 @@ from sah_jax.studies import grid, rows, sidecar, views
 from sah_jax.tasks import base as task_lib
 from sah_jax.tasks import evaluate
 from sah_jax.tasks import registry as task_registry
+from sah_jax.training import checkpoints as checkpoints_lib
 
 # The sizes of the reference's inference scripts, for curves that are pooled with its own
 # (its README, "Script Sizes"); a family it does not have counts none.
@@ -20,25 +21,28 @@ SCRIPT_BITS = {"baseline": 2952, "urial": 3704, "icl": 3704, "online": 5704, "lo
 
 def make(
     config: grid.StudyConfig, base: base_lib.BaseModel, point: grid.Point, name: str,
-    folder: pathlib.Path, report: family_lib.Report,
+    folder: pathlib.Path, report: family_lib.Report, checkpoints: checkpoints_lib.Plan | None = None,
 ) -> rows.Row:
     """Fits, writes and scores a program; returns its row, not verified yet.
 
-    `folder` is written whole: the program file and its sidecar.
+    `folder` is written whole: the program file and its sidecar. Checkpoints are removed after it.
 
     Raises:
       UserError: the setting does not suit, training diverged, or the disk is full.
     """
     started = time.monotonic()
     family, task = registry.get_family(point.family), task_registry.get_task(point.task)
-    theta = family.fit(family_lib.parse_setting(family, point.setting), base, task, point.seed, report)
+    setting = family_lib.parse_setting(family, point.setting)
+    theta = family.fit(setting, base, task, point.seed, report, checkpoints)
     program = codec.write(family, theta, base, report, check=config.check)
     report("scoring")
     selection = _score(config, base, program, task, config.selection, config.num_selection)
     test = _score(config, base, program, task, "test", config.num_test)
-    profile = numerics.profile(base.dtype)
+    profile = base.profile()
     record = _record(config, base, point, program, profile, selection, test)
     sidecar.write_folder(folder, program.data, record)
+    if checkpoints is not None:
+        checkpoints.remove()
     return rows.Row(
         experiment_name=point.family, dataset_name=point.task, model_name=base.name,
         performance=test.value, bits=program.bits, seed=point.seed, strategy_hparams=point.setting,

@@ -9,8 +9,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from sah_jax import errors, numerics
+from sah_jax import errors
 from sah_jax.models import base as base_lib
+from sah_jax.models import sharding
 from sah_jax.programs import codec
 from sah_jax.studies import sidecar
 from sah_jax.tasks import evaluate
@@ -18,7 +19,8 @@ from sah_jax.tasks import registry as task_registry
 
 
 def rebuild(
-    model: str, program: pathlib.Path, dtype: str, task: str, splits: Mapping[str, int]
+    model: str, program: pathlib.Path, dtype: str, task: str, splits: Mapping[str, int], mesh: str = "",
+    remat: str = "none",
 ) -> dict[str, Any]:
     """Decodes a program and scores the adapted model.
 
@@ -28,6 +30,8 @@ def rebuild(
       dtype: what the model is computed in.
       task: the task's name.
       splits: how many items of which splits to score.
+      mesh: what the model is split over, see `sharding.parse_mesh`.
+      remat: see `decoder.Decoder`.
 
     Returns:
       A JSON object: `base_digest`, `adapted_digest`, `bits`, `ideal_bits`, the ledger's integer
@@ -37,9 +41,9 @@ def rebuild(
       UserError: the model or the file cannot be used. Where the file does not decode, an object
         with the profile alone is printed: it may say why.
     """
-    base = base_lib.load_base(model, dtype)
+    base = base_lib.load_base(model, dtype, sharding.parse_mesh(mesh), remat)
     data = sidecar.read_program(program)
-    profile = numerics.profile(base.dtype)
+    profile = base.profile()
     try:
         decoded = codec.read(data, base, str(program))
     except errors.UserError:

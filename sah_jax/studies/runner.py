@@ -13,11 +13,14 @@ import rich.progress
 
 from sah_jax import errors
 from sah_jax.models import base as base_lib
+from sah_jax.models import sharding
 from sah_jax.studies import grid, point, sidecar, verification
 from sah_jax.studies import rows as rows_lib
+from sah_jax.training import checkpoints as checkpoints_lib
 
 RESULTS_NAME = "results.jsonl"
 POINTS_FOLDER = "points"
+CHECKPOINTS_FOLDER = "checkpoints"
 
 
 def run(config: grid.StudyConfig, workdir: pathlib.Path, console: rich.console.Console) -> list[rows_lib.Row]:
@@ -92,7 +95,8 @@ class _Study:
 
     def run_model(self, model: str) -> None:
         """Makes the unfinished points of one base model."""
-        base = base_lib.load_base(model, self.config.dtype)
+        base = base_lib.load_base(
+            model, self.config.dtype, sharding.parse_mesh(self.config.mesh), self.config.remat)
         finished = {row.point for row in self.rows}
         for one in grid.points(self.config):
             name, label = one.name(self.config, base.name, base.digest), f"{base.name} {one.label()}"
@@ -106,8 +110,12 @@ class _Study:
                 self.progress.update(self.bar, description=f"{label}: {line}"[:70])
 
             show("fitting")
+            every, plan = self.config.checkpoint_every, None
+            if every:
+                plan = checkpoints_lib.Plan(self.workdir / CHECKPOINTS_FOLDER / name, every)
             try:
-                row = point.make(self.config, base, one, name, self.workdir / POINTS_FOLDER / name, show)
+                row = point.make(
+                    self.config, base, one, name, self.workdir / POINTS_FOLDER / name, show, plan)
             except errors.UserError as error:
                 self._fail(f"{label}: {error}")
                 continue

@@ -48,7 +48,8 @@ def verify(model: str, program: pathlib.Path, extra_environment: Mapping[str, st
     scores = record["scores"]
     splits = {scores["selection_split"]: scores["num_selection"], "test": scores["num_test"]}
     arguments = [f"--model={model}", f"--dtype={record['base']['dtype']}", f"--task={scores['task']}",
-                 *(f"--score={split}:{num}" for split, num in splits.items())]
+                 *(f"--score={split}:{num}" for split, num in splits.items()),
+                 *placement(record["profile"])]
     done = run_fresh("rebuild", data, arguments, {**profile, **(extra_environment or {})})
     got = json.loads((done.stdout.splitlines() or ["{}"])[-1])
     if done.returncode or not got:
@@ -59,6 +60,11 @@ def verify(model: str, program: pathlib.Path, extra_environment: Mapping[str, st
     if reason and "profile" in got:
         reason = numerics.explain(reason, record["profile"], got["profile"])
     return Verdict(not reason, reason)
+
+
+def placement(profile: Mapping[str, Any]) -> list[str]:
+    """Returns the flags by which a process computes a model as a numerics profile says."""
+    return [f"--{name}={profile[name]}" for name in ("mesh", "remat") if profile.get(name)]
 
 
 def run_fresh(

@@ -8,6 +8,7 @@ import numpy as np
 from sah_jax import errors
 from sah_jax.models import base as base_lib
 from sah_jax.tasks import base as task_lib
+from sah_jax.training import distributed
 from sah_jax.training import step as step_lib
 
 
@@ -59,11 +60,38 @@ def batch_of(
     return step_lib.Batch(tokens_BL, weights_BL)
 
 
+class Rows(Sequence):
+    """The rows of `batches`, by number, each made when it is asked for: a `Batch` without its axis B."""
+
+    def __init__(
+        self, base: base_lib.BaseModel, examples: Sequence[TokenExample], rows: int, max_tokens: int,
+        orders: Iterable[Sequence[int]],
+    ):
+        self._make = lambda chosen: batch_of(base, chosen, 1, max_tokens)
+        self._examples, self._order = examples, []
+        for order in orders:
+            self._order += [*order, *[None] * (-len(order) % rows)]
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, number: int) -> step_lib.Batch:
+        index = self._order[number]
+        batch = self._make([] if index is None else [self._examples[index]])
+        return step_lib.Batch(*(array[0] for array in batch))
+
+
 def batches(
     base: base_lib.BaseModel, examples: Sequence[TokenExample], rows: int, max_tokens: int,
-    orders: Iterable[Sequence[int]],
+    orders: Iterable[Sequence[int]], places: step_lib.Batch | None = None,
 ) -> Iterable[step_lib.Batch]:
-    """Yields the batches of each order of the examples in turn; the last of an order may be short."""
+    """Yields the batches of each order of the examples in turn; the last of an order may be short.
+
+    Where `places` (shardings) are on several hosts, each host makes its own rows.
+    """
+    if places is not None and not places.tokens_BL.is_fully_addressable:
+        yield from distributed.batches(Rows(base, examples, rows, max_tokens, orders), rows, places)
+        return
     for order in orders:
         for first in range(0, len(order), rows):
             chosen = [examples[index] for index in order[first : first + rows]]

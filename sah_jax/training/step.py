@@ -40,15 +40,22 @@ class Places(NamedTuple):
     batch: Batch
 
 
-def places(decoder: decoder_lib.Decoder, params: dict, state: FitState, batch: Batch) -> Places | None:
-    """Returns where these (or arrays of these shapes) live on the decoder's mesh; None without one.
+def places(decoder: decoder_lib.Decoder, state: FitState, rows: int) -> Places | None:
+    """Returns where a step's arguments live on the decoder's mesh; None without one.
+
+    Args:
+      decoder: the model.
+      state: arrays or their shapes.
+      rows: of a batch.
 
     Raises:
       UserError: see `sharding.partition_specs`.
     """
     if decoder.mesh is None:
         return None
-    return Places(*(sharding.shardings(tree, decoder.mesh) for tree in (params, state, batch)))
+    batch = Batch(*(jax.ShapeDtypeStruct((rows, 1), dtype) for dtype in (jnp.int32, jnp.float32)))
+    trees = (decoder_lib.abstract_params(decoder), state, batch)
+    return Places(*(sharding.shardings(tree, decoder.mesh) for tree in trees))
 
 
 def mean_loss(decoder: decoder_lib.Decoder, variables: dict, batch: Batch) -> jax.Array:

@@ -4,15 +4,18 @@ import dataclasses
 import math
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
+from tiny_model import TINY
 
 from sah_jax import errors
+from sah_jax.models import costs, sharding
 from sah_jax.models import decoder as decoder_lib
-from sah_jax.models import sharding
 from sah_jax.programs import lowrank
+from sah_jax.training import step as step_lib
 
 
 def _mesh(data=1, fsdp=1, tensor=1):
@@ -150,3 +153,38 @@ def test_a_padded_vocabulary_starts_as_the_plain_one_with_zeros(tiny_spec):
     start = lambda decoder: decoder.init(jax.random.key(3), jnp.zeros((1, 1), jnp.int32))["params"]
     expected = decoder_lib.pad_vocabulary(wide, start(plain))
     jax.tree.map(np.testing.assert_array_equal, start(wide), expected)
+
+
+def test_no_codelength_where_matrix_products_are_split():
+    for mesh in (None, _mesh(2, 4)):
+        sharding.check_codelength(mesh)
+    with pytest.raises(errors.UserError, match="the mesh is data=1,fsdp=1,tensor=2, expected tensor=1"):
+        sharding.check_codelength(_mesh(tensor=2))
+
+
+def test_a_mesh_is_what_its_text_says():
+    assert sharding.parse_mesh("") is None and sharding.mesh_text(None) == ""
+    mesh = sharding.parse_mesh("data=1, fsdp=-1")
+    assert sharding.mesh_text(mesh) == "data=1,fsdp=1,tensor=1"
+    assert sharding.parse_mesh(sharding.mesh_text(mesh)) == mesh
+
+
+@pytest.mark.parametrize("axes", [None, (2, 2, 1)])
+def test_no_array_is_of_all_logits(axes):
+    """Neither codelengths nor a training step, forward and backward, with a large vocabulary."""
+    rows, length, vocab = 8, 2048, 50_000
+    spec = dataclasses.replace(TINY, vocab_size=vocab, layers=1, ropes=TINY.ropes[:1], max_positions=2048)
+    decoder = decoder_lib.Decoder(spec, mesh=_mesh(*axes) if axes else None)
+    params = decoder_lib.abstract_params(decoder)
+    batch = step_lib.Batch(_leaf(rows, length + 1).update(dtype=jnp.int32), _leaf(rows, length + 1))
+    gradient = jax.grad(lambda p, b: step_lib.mean_loss(decoder, {"params": p}, b))
+    for function in (lambda p, b: costs.token_costs(decoder, {"params": p}, b.tokens_BL), gradient):
+        largest = max(_sizes(jax.make_jaxpr(function)(params, batch).jaxpr))
+        assert vocab * spec.width <= largest < rows * length * vocab / 2
+
+
+def _sizes(jaxpr):
+    for equation in jaxpr.eqns:
+        yield from (math.prod(variable.aval.shape) for variable in equation.outvars)
+        for inner in jax.extend.core.jaxprs_in_params(equation.params):
+            yield from _sizes(inner)

@@ -70,3 +70,28 @@ def test_every_config_in_the_repository_is_valid(path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert list(grid.points(grid.parse_config(module.get_config().to_dict())))
+
+
+def test_a_mesh_is_a_dictionary_or_a_text_and_is_resolved():
+    assert grid.parse_config(GIVEN).mesh == ""
+    for given in ({"data": 1, "fsdp": -1}, "fsdp=1", {"data": 1, "fsdp": 1, "tensor": 1}):
+        assert grid.parse_config({**GIVEN, "mesh": given}).mesh == "data=1,fsdp=1,tensor=1"
+
+
+def test_points_on_a_mesh_or_with_remat_have_names_of_their_own():
+    config = grid.parse_config(GIVEN)
+    point = next(iter(grid.points(config)))
+    others = [grid.parse_config({**GIVEN, **more}) for more in ({"mesh": "data=1"}, {"remat": "full"})]
+    assert len({point.name(one, "nano", "base") for one in (config, *others)}) == 3
+    saving = grid.parse_config({**GIVEN, "checkpoint_every": 5})
+    assert point.name(saving, "nano", "base") == point.name(config, "nano", "base")
+
+
+@pytest.mark.parametrize("changes, said", [
+    ({"mesh": {"rows": 2}}, "the mesh is 'rows=2', expected sizes of data, fsdp, tensor"),
+    ({"mesh": {"fsdp": "x"}}, "the mesh is 'fsdp=x'"), ({"mesh": 3}, "config key 'mesh' is 3"),
+    ({"mesh": {"fsdp": 64}}, "of 64 devices, there are"), ({"remat": "some"}, "expected one of none, dots"),
+    ({"checkpoint_every": -1}, "'checkpoint_every' is -1"), ({"checkpoint_every": 1.5}, "is 1.5")])
+def test_what_no_mesh_or_run_can_be_is_an_error(changes, said):
+    with pytest.raises(errors.UserError, match=said):
+        grid.parse_config({**GIVEN, **changes})

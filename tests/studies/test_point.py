@@ -1,0 +1,64 @@
+"""Making a point: a stopped fit goes on, and the program is the one of a fit that was not stopped."""
+
+import io
+
+import pytest
+import rich.console
+
+from sah_jax.programs import codec
+from sah_jax.studies import grid, point, runner, sidecar
+from sah_jax.tasks import base as task_lib
+from sah_jax.training import checkpoints
+
+CONFIG = {
+    "models": ("nano",), "dtype": "float32", "tasks": ("nano_math",),
+    "families": {
+        "lora": ({"rank": 1, "bits": 2, "learning_rate": 5e-3, "num_examples": 8, "batch_size": 2},)},
+    "seeds": (0,), "num_selection": 2, "num_test": 2, "selection": "selection", "check": False,
+}
+
+
+class Killed(BaseException):
+    """What nothing on the way catches."""
+
+
+def test_a_killed_point_is_made_as_if_it_had_not_been(nano, tmp_path, monkeypatch):
+    config = grid.parse_config(CONFIG)
+    (one,) = grid.points(config)
+    monkeypatch.setattr(point, "_score", lambda *_: task_lib.Score(0.0, 0.0, (0.0, 0.0)))
+
+    def make(name, plan=None, report=codec.silent):
+        point.make(config, nano, one, name, tmp_path / "points" / name, report, plan)
+        return (tmp_path / "points" / name / sidecar.PROGRAM_NAME).read_bytes()
+
+    plan, save = checkpoints.Plan(tmp_path / "checkpoints" / "stopped", 1), checkpoints.Checkpoints.save
+
+    def killing(self, position, state):
+        save(self, position, state)
+        if position == 3:
+            raise Killed
+
+    monkeypatch.setattr(checkpoints.Checkpoints, "save", killing)
+    with pytest.raises(Killed):
+        make("stopped", plan)
+    assert plan.folder.is_dir() and not (tmp_path / "points" / "stopped").exists()
+    monkeypatch.setattr(checkpoints.Checkpoints, "save", save)
+    lines = []
+    assert make("stopped", plan, lines.append) == make("whole")
+    assert "going on after step 3/4" in lines and not plan.folder.exists()
+
+
+def test_a_study_saves_as_often_as_its_config_says(tmp_path, monkeypatch, nano):
+    plans, console = [], rich.console.Console(file=io.StringIO())
+    monkeypatch.setattr(runner.base_lib, "load_base", lambda *_: nano)
+
+    def make(*arguments):
+        plans.append(arguments[-1])
+        raise Killed
+
+    monkeypatch.setattr(point, "make", make)
+    for every in (0, 7):
+        with pytest.raises(Killed):
+            runner.run(grid.parse_config({**CONFIG, "checkpoint_every": every}), tmp_path, console)
+    assert plans[0] is None and plans[1].every == 7
+    assert plans[1].folder.parent == tmp_path / runner.CHECKPOINTS_FOLDER

@@ -1,0 +1,118 @@
+"""Two processes on one machine train as one does, each reading its own rows."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from sah_jax import errors
+from sah_jax.models import sharding
+from sah_jax.training import distributed, examples
+from sah_jax.training import step as step_lib
+
+TESTS = pathlib.Path(__file__).parents[1]
+
+CHILD = """
+import sah_jax
+import json, sys
+from sah_jax.training import distributed
+distributed.initialize()
+import jax, sharded_model
+from sah_jax.models import sharding
+
+class Source:
+    read = set()
+    def __len__(self): return 5 * sharded_model.ROWS + 3
+    def __getitem__(self, number):
+        self.read.add(number)
+        batch, row = divmod(number, sharded_model.ROWS)
+        return jax.tree.map(lambda x: x[row], sharded_model.batch(batch))
+
+mesh = sharding.make_mesh(2, 4, 1)
+batches_of = lambda places: distributed.batches(Source(), sharded_model.ROWS, places)
+_, losses = sharded_model.fitted(mesh, batches_of, 5)
+print(json.dumps({"losses": losses, "read": sorted(Source.read), "devices": jax.device_count()}))
+"""
+
+
+def _start(devices, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices),
+             "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}", **environment})
+
+
+def _finish(process):
+    out, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    return json.loads(out.splitlines()[-1])
+
+
+def test_two_processes_train_as_one_does():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    job = [_start(4, SAH_COORDINATOR=address, SAH_NUM_PROCESSES="2", SAH_PROCESS_ID=str(index))
+           for index in range(2)]
+    found = [_finish(process) for process in job]
+    alone = _finish(_start(8))
+    assert [one["devices"] for one in (*found, alone)] == [8, 8, 8]
+    assert found[0]["losses"] == found[1]["losses"]
+    np.testing.assert_allclose(found[0]["losses"], alone["losses"], rtol=0, atol=4e-6)
+    assert len(set(alone["losses"])) == 5
+    rows = [number % 8 for number in found[0]["read"]], [number % 8 for number in found[1]["read"]]
+    assert set(rows[0]) == {0, 1, 2, 3} and set(rows[1]) == {4, 5, 6, 7}
+    assert sorted(found[0]["read"] + found[1]["read"]) == alone["read"] == list(range(40))
+
+
+def _places():
+    mesh = sharding.make_mesh(devices=jax.devices()[:1])
+    place = jax.sharding.NamedSharding(mesh, P(sharding.BATCH, None))
+    return step_lib.Batch(place, place)
+
+
+@pytest.mark.parametrize("first", [0, 2, 3])
+def test_batches_are_the_rows_in_order_from_any_of_them(first):
+    source = [step_lib.Batch(np.full(3, n, np.int32), np.full(3, n / 2, np.float32)) for n in range(13)]
+    got = list(distributed.batches(source, 4, _places(), first))
+    assert [batch.tokens_BL[:, 0].tolist() for batch in got] == [
+        list(range(n, n + 4)) for n in (0, 4, 8)][first:]
+    assert all(batch.weights_BL.dtype == np.float32 for batch in got)
+
+
+def test_rows_are_those_of_the_batches(tiny_examples):
+    base, some = tiny_examples
+    orders, shape = [[2, 0, 1], [1, 2, 0]], (2, 9)
+    rows = examples.Rows(base, some, *shape, orders)
+    whole = list(examples.batches(base, some, *shape, orders))
+    assert len(rows) == 2 * len(whole) == 8
+    for number in range(len(rows)):
+        for got, batch in zip(rows[number], whole[number // 2], strict=True):
+            np.testing.assert_array_equal(got, batch[number % 2])
+
+
+def test_no_coordinator_is_a_job_of_one(monkeypatch):
+    for name in distributed.ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    distributed.initialize()
+    assert jax.process_count() == 1
+
+
+def test_half_a_job_is_an_error(monkeypatch):
+    monkeypatch.setenv("SAH_COORDINATOR", "localhost:1")
+    monkeypatch.delenv("SAH_NUM_PROCESSES", raising=False)
+    with pytest.raises(errors.UserError, match="'localhost:1' cannot be joined .* SAH_NUM_PROCESSES"):
+        distributed.initialize()
+
+
+@pytest.fixture
+def tiny_examples(nano):
+    return nano, [examples.TokenExample((5, 6, 7), (8,)), examples.TokenExample((9,), (10, 11)),
+                  examples.TokenExample((12, 13), (14, 15, 16))]
