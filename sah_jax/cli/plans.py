@@ -25,8 +25,7 @@ def plan(arguments: list[str]) -> None:
         "device_count", None, "Compile for so many simulated CPU devices instead.", lower_bound=1,
         upper_bound=1024, flag_values=values)
     flags.DEFINE_string(
-        "mesh", None, "Axes, such as data=1,fsdp=16,tensor=1; what suits the step if not said.",
-        flag_values=values)
+        "mesh", None, "Axes, such as fsdp=16,tensor=1; default: what suits a step.", flag_values=values)
     flags.DEFINE_integer("batch", 16, "Rows, of all chips together.", lower_bound=1, flag_values=values)
     flags.DEFINE_integer("length", 512, "Tokens a row.", lower_bound=1, flag_values=values)
     flags.DEFINE_string("step", "all", "lora, prefix, codelength, decode or all.", flag_values=values)
@@ -56,7 +55,8 @@ def plan(arguments: list[str]) -> None:
     if values.step not in (*steps.STEPS, "all"):
         raise errors.UserError(
             f"--step is {values.step!r}, expected one of {', '.join(steps.STEPS)}, all; change it.")
-    config, mesh = plan_lib.find_config(model), _mesh(values.mesh, sharding.AXES)
+    config = plan_lib.find_config(model)
+    mesh = sharding.parse_sizes(values.mesh) if values.mesh else None
     setting = steps.Setting(values.batch, values.length, values.rank, values.slots, values.remat)
     chosen = steps.STEPS if values.step == "all" else (values.step,)
     topology = values.smallest or topologies.parse(values.topology or f"cpu:{values.device_count}")
@@ -80,17 +80,3 @@ def plan(arguments: list[str]) -> None:
 def _underscored(argument: str) -> str:
     """Spells --device-count as absl does."""
     return re.sub(r"^--device-count\b", "--device_count", argument)
-
-
-def _mesh(given: str | None, axes: tuple[str, ...]) -> dict[str, int] | None:
-    """Returns the sizes that `data=1,fsdp=16,tensor=1` names; axes left out are 1."""
-    if given is None:
-        return None
-    pairs = [part.partition("=") for part in given.split(",")]
-    names = [name for name, _, _ in pairs]
-    if set(names) - set(axes) or len(set(names)) < len(names) or not all(
-            re.fullmatch(r"-1|[1-9]\d{0,5}", size) for _, _, size in pairs):
-        raise errors.UserError(
-            f"--mesh is {given!r}, expected sizes of the axes {', '.join(axes)}, such as "
-            "data=1,fsdp=16,tensor=1; correct it.")
-    return dict.fromkeys(axes, 1) | {name: int(size) for name, _, size in pairs}

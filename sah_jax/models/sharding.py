@@ -103,13 +103,20 @@ def parse_mesh(text: str) -> Mesh | None:
     Raises:
       UserError: it describes none, or one of other devices than there are.
     """
-    if not text:
-        return None
+    return make_mesh(**parse_sizes(text)) if text else None
+
+
+def parse_sizes(text: str) -> dict[str, int]:
+    """Returns the sizes of the axes that a text such as "data=2,fsdp=4" names.
+
+    Raises:
+      UserError: it names no axes and sizes.
+    """
     sizes = dict(part.strip().partition("=")[::2] for part in text.split(","))
     if not sizes.keys() <= set(AXES) or not all(re.fullmatch(r"-?\d{1,6}", size) for size in sizes.values()):
         raise errors.UserError(
             f"the mesh is {text!r}, expected sizes of {', '.join(AXES)}, such as data=2,fsdp=4; correct it.")
-    return make_mesh(**{axis: int(size) for axis, size in sizes.items()})
+    return {axis: int(size) for axis, size in sizes.items()}
 
 
 def mesh_text(mesh: Mesh | None) -> str:

@@ -159,7 +159,7 @@ def make(
       topology: what it is compiled for.
       step: one of `steps.STEPS`.
       setting: how large it is.
-      mesh: the sizes of its axes; what suits the step if None.
+      mesh: sizes for `sharding.make_mesh`; what suits the step if None.
 
     Raises:
       UserError: the model, topology or mesh cannot be had, or the process ended early.

@@ -174,7 +174,7 @@ def _trace_training(step: str, described: Described) -> Traced:
         return {"params": params, "program": program}
 
     def traced(decoder):
-        placed = step_lib.places(decoder, params, state, batch)
+        placed = step_lib.places(decoder, state, len(batch.tokens_BL))
         return step_lib.make_step(decoder, _OPTIMIZER, expand, placed).trace(state, params, batch)
 
     def forward(loss_of):
