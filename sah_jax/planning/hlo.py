@@ -108,7 +108,7 @@ def parse(text: str) -> Module:
             entry = name if head[1] else entry
         elif line.startswith("}") and name is not None:
             computations[name], name = tuple(lines), None
-        elif name is not None and (found := _LINE.match(_without_comments(line))):
+        elif name is not None and (found := _LINE.match(line)):
             lines.append(Instruction(*found.groups()))
     return Module(computations, entry)
 
@@ -132,7 +132,3 @@ def _bits(kind: str) -> int:
 def _constant(instruction: Instruction) -> int:
     found = re.match(r"-?\d+", instruction.rest)
     return int(found[0]) if found else 1
-
-
-def _without_comments(line: str) -> str:
-    return re.sub(r"/\*.*?\*/", "", line)

@@ -61,6 +61,12 @@ ASYNC = """
   ROOT %a.1 = f32[8,4] all-gather(%p.1), replica_groups={{0,1,2,3}}, frontend_attributes={chain_id="0"}
 }
 
+%done (p.3: f32[2,4]) -> f32[8,4] {
+  %p.3 = f32[2,4] parameter(0)
+  %a.2 = f32[8,4] all-gather(%p.3), replica_groups={{0,1,2,3}}, frontend_attributes={chain_id="0"}
+  ROOT %s.1 = f32[8,4] custom-call(%p.3, /*index=1*/%a.2), custom_call_target="AsyncCollectiveDone"
+}
+
 %all-reduce-scatter.1 (p.2: f32[8,4]) -> f32[2,4] {
   %p.2 = f32[8,4] parameter(0)
   %r = f32[8,4] all-reduce(%p.2), channel_id=3, replica_groups={{0,1,2,3}}, to_apply=%sum
@@ -71,6 +77,7 @@ ENTRY %main (x: f32[2,4]) -> f32[2,4] {
   %x = f32[2,4] parameter(0)
   %f = (f32[2,4], f32[8,4]) fusion(%x), kind=kCustom, calls=%start
   %g = f32[8,4] fusion(%x), kind=kOutput, calls=%beside
+  %h = f32[8,4] fusion(%x), kind=kCustom, calls=%done
   %b = (f32[2,4], f32[8,4]) all-gather-start(%x), channel_id=4, replica_groups={{0,1,2,3}}
   %c = f32[8,4] all-gather-done(%b)
   ROOT %e = f32[2,4] fusion(%c), kind=kCustom, calls=%all-reduce-scatter.1
