@@ -24,7 +24,7 @@ def test_sharded_over_simulated_devices_each_weight_is_gathered_once(tiny_config
     # XLA:CPU has no bfloat16 products: what is gathered may have been widened before.
     assert gathered["sent_bytes"] in (
         pytest.approx((spec.num_params - norms) * size / 2, rel=0.1) for size in (2, 4))
-    products = spec.num_params - norms - spec.vocab_size * spec.width  # of the tables only the head multiplies
+    products = spec.num_params - norms - spec.vocab_size * spec.width  # the embedding multiplies nothing
     tokens = SETTING.batch * SETTING.length / 2  # of each device
     assert found.flops == pytest.approx(2 * products * tokens, rel=0.2)
     assert 0 < found.compile_seconds < 60 and 2**27 < found.host_bytes < 2**32

@@ -35,7 +35,7 @@ def test_each_step_is_a_column_with_its_numbers():
 
 def test_what_was_refused_says_why_and_shows_no_number_that_is_not_known():
     text = _printed(REFUSED)
-    assert "RESOURCE_EXHAUSTED" in text and "no" in text.split() and "3.00 GiB" not in text
+    assert "RESOURCE_EXHAUSTED" in text and "no" in text.split() and "0 B" not in text
 
 
 def test_a_row_has_a_cell_for_each_column_of_its_head():
