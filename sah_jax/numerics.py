@@ -166,13 +166,14 @@ def compilation_cache(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def profile(dtype: str, mesh: str = "", remat: str = "none") -> dict[str, Any]:
+def profile(dtype: str, mesh: str = "", remat: str = "none", quantization: str = "") -> dict[str, Any]:
     """Returns what is in effect in this process; starts JAX.
 
     Args:
       dtype: what the model is computed in.
       mesh: what it is split over, such as "data=2,fsdp=4,tensor=1"; "" for one device.
       remat: what its layers compute again in a backward pass.
+      quantization: how its weights are quantised; "" if they are not.
     """
     import jax
     import jaxlib
@@ -189,6 +190,7 @@ def profile(dtype: str, mesh: str = "", remat: str = "none") -> dict[str, Any]:
         "dtype": dtype,
         "mesh": mesh,
         "remat": remat,
+        "quantization": quantization,
         "jax": jax.__version__,
         "jaxlib": jaxlib.__version__,
         "pinned_in_time": _pinned_in_time,

@@ -271,3 +271,32 @@ def test_a_failed_verification_is_an_error(coded, capsys, monkeypatch):
     said = _refused(
         capsys, "codelength", coded / "texts.jsonl", "--field=q", "--num=1", "--model=nano", "--verify")
     assert "the machine is on fire" in said
+
+
+def test_plan_compiles_for_simulated_devices(tmp_path, capsys):
+    path = tmp_path / "plans.json"
+    assert cli.main(["plan", "nano", "--device-count=2", "--batch=4", "--length=8", "--step=decode",
+                     "--mesh=data=2", f"--json={path}"]) == 0
+    text = capsys.readouterr().out
+    assert "cpu:2" in text and "data=2" in text and "simulated" in text
+    (plan,) = json.loads(path.read_text())
+    assert plan["step"] == "decode" and plan["mesh"] == {"data": 2, "fsdp": 1, "tensor": 1}
+    assert plan["fits"] is None and plan["flops"] > 0 and plan["setting"]["batch"] == 4
+
+
+@pytest.mark.parametrize("arguments, said", [
+    ((), "exactly one of --topology, --smallest and --device-count"),
+    (("--topology=v5e:4x4", "--smallest=v5e"), "exactly one of"),
+    (("--topology=v5litepod-16",), "expected GENERATION:SHAPE"),
+    (("--smallest=v9",), "expected one of v5e, v5p, v6e"),
+    (("--smallest=v5e", "--mesh=data=2"), "leave one out"),
+    (("--device-count=2", "--mesh=model=2"), "sizes of data, fsdp, tensor"),
+    (("--device-count=2", "--step=train"), "lora, prefix, codelength, decode, all"),
+    (("--device-count=2", "--remat=half"), "none, dots, full"),
+    (("--device-count=2", "--step=decode", "--mesh=data=3"), "there are 2")])
+def test_plan_refuses_what_it_cannot_compile(capsys, arguments, said):
+    assert said in _refused(capsys, "plan", "nano", *arguments)
+
+
+def test_plan_wants_a_model(capsys):
+    assert "is not a folder" in _refused(capsys, "plan", "nowhere", "--device-count=2")

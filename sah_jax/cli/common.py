@@ -50,6 +50,9 @@ def define_model(values: flags.FlagValues, what: str) -> None:
     flags.DEFINE_string(
         "remat", "none", "What training computes again: none, dots or full; as the sidecar says, if there "
         "is one.", flag_values=values)
+    flags.DEFINE_string(
+        "quantization", "", "How the weights are quantised: int8 or nf4; default: not, or as the sidecar "
+        "says.", flag_values=values)
 
 
 def load_base(values: flags.FlagValues, record=None):
@@ -57,11 +60,11 @@ def load_base(values: flags.FlagValues, record=None):
     from sah_jax.models import base as base_lib
     from sah_jax.models import sharding
 
-    dtype, mesh, remat = values.dtype, values.mesh, values.remat
-    if record:
-        profile = record["profile"]
-        dtype, mesh, remat = record["base"]["dtype"], profile.get("mesh", ""), profile.get("remat", "none")
-    return base_lib.load_base(values.model, dtype, sharding.parse_mesh(mesh), remat)
+    names = ("dtype", "mesh", "remat", "quantization")
+    given = record["profile"] if record else {name: values[name].value for name in names}
+    dtype, mesh, remat, quantization = (given.get(name) or values[name].default for name in names)
+    return base_lib.load_base(
+        values.model, dtype, sharding.parse_mesh(mesh), remat, quantization=quantization)
 
 
 def one_line(error: BaseException) -> str:

@@ -117,4 +117,5 @@ def rebuild(arguments: list[str]) -> None:
             raise errors.UserError(f"--score is {given!r}, expected SPLIT:NUMBER, such as test:64.")
         splits[split] = int(num)
     print(json.dumps(rebuild_lib.rebuild(
-        values.model, pathlib.Path(program), values.dtype, values.task, splits, values.mesh, values.remat)))
+        values.model, pathlib.Path(program), values.dtype, values.task, splits, values.mesh, values.remat,
+        values.quantization)))

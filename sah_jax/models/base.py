@@ -60,7 +60,7 @@ class BaseModel:
     def profile(self) -> dict[str, Any]:
         """Returns the numerics profile that this model is computed under."""
         return numerics.profile(
-            self.dtype, sharding.mesh_text(self.decoder.mesh), self.decoder.remat)
+            self.dtype, sharding.mesh_text(self.decoder.mesh), self.decoder.remat, self.quantization)
 
     def encode(self, text: str) -> list[int]:
         """Returns the tokens of a text, without start and end tokens.

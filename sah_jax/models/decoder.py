@@ -1,11 +1,14 @@
 """The decoder: Flax Linen, layers stacked on axis 0 and scanned.
 
 Shape suffixes: B batch, L tokens, T cache slots, D width, N query heads, K key/value heads,
-G = N/K, H head dimension, F ffn, V vocabulary, R rank, J layers, E distinct rotary embeddings.
+G = N/K, H head dimension, F ffn, V vocabulary, R rank, S prefix slots, J layers, E distinct rotary
+embeddings.
 
 Variables live in three collections, and a caller passes what it has:
   params   the frozen base
-  program  what a program adds: on any projection a low-rank pair `a` [J, in, R], `b` [J, R, out]
+  program  what a program adds: on any projection a low-rank pair `a` [J, in, R], `b` [J, R, out];
+           on attention S keys and values `prefix_k`, `prefix_v` [J, S, K, H] before every sequence,
+           seen by every query and not rotated
   cache    keys and values [J, B, K, T, H]; slot s of a row holds the token at position s
 
 A key is seen by a query when its slot is not after the query's position (and within the layer's
@@ -66,7 +69,7 @@ class Decoder(nn.Module):
             block = nn.remat(block, prevent_cse=False, policy=REMAT_POLICIES[self.remat])
         self.layers = nn.scan(
             block, variable_axes={"params": 0, "program": 0}, variable_carry="cache",
-            split_rngs={"params": True}, in_axes=(nn.broadcast, 0), length=spec.layers)(spec)
+            split_rngs={"params": True}, in_axes=(nn.broadcast, 0), length=spec.layers)(spec, self.mesh)
         self.final_norm = layers_lib.RMSNorm(spec.norm_eps)
 
     def hidden(self, tokens_BL: jax.Array, positions_BL: jax.Array | None = None) -> jax.Array:

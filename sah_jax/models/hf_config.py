@@ -86,12 +86,12 @@ FAMILIES = {
 
 
 def read(folder: pathlib.Path) -> config_lib.ModelConfig:
-    """Reads `folder/config.json`.
+    """Reads `folder/config.json`, or the file itself where that is given.
 
     Raises:
       UserError: the file is missing or unreadable, or `parse` refuses it.
     """
-    path = folder / "config.json"
+    path = folder if folder.is_file() else folder / "config.json"
     try:
         hf = json.loads(path.read_text())
     except OSError as error:

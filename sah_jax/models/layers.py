@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from einops import rearrange
 
 from sah_jax.models import config as config_lib
-from sah_jax.models import quantize
+from sah_jax.models import quantize, sharding
 from sah_jax.models import rope as rope_lib
 
 
@@ -43,6 +43,7 @@ class Projection(nn.Module):
     features: int
     bias: bool = False
     std: float = 0.02
+    mesh: jax.sharding.Mesh | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -57,9 +58,17 @@ class Projection(nn.Module):
         if self.bias:
             y_MF += self.param("bias", nn.initializers.zeros, (self.features,)).astype(x.dtype)
         if self.has_variable("program", "a"):
-            x_MR = x_MD @ self.get_variable("program", "a").astype(x.dtype)
-            y_MF += x_MR @ self.get_variable("program", "b").astype(x.dtype)
+            x_MR = x_MD @ self._pair("a").astype(x.dtype)
+            y_MF += x_MR @ self._pair("b").astype(x.dtype)
         return y_MF.reshape(*x.shape[:-1], self.features)
+
+    def _pair(self, name: str) -> jax.Array:
+        """Returns a factor of the low-rank pair, gathered.
+
+        XLA gathers a kernel by itself. A pair is so thin that it would move the activations instead.
+        """
+        path = "/".join((*self.path, name))
+        return sharding.gathered(self.get_variable("program", name), path, self.mesh)
 
 
 class RMSNorm(nn.Module):
@@ -75,21 +84,25 @@ class RMSNorm(nn.Module):
         return (normed * scale).astype(x.dtype)
 
 
-def _projection(spec: config_lib.ModelConfig, name: str, features: int) -> Projection:
-    return Projection(features, name in spec.biases, spec.init_std, name=name)
-
-
-class Attention(nn.Module):
-    """Grouped-query causal attention, with or without a cache."""
+class _Part(nn.Module):
+    """What attention and feed-forward have in common."""
 
     spec: config_lib.ModelConfig
+    mesh: jax.sharding.Mesh | None = None
+
+    def _projection(self, name: str, features: int) -> Projection:
+        return Projection(features, name in self.spec.biases, self.spec.init_std, self.mesh, name=name)
+
+
+class Attention(_Part):
+    """Grouped-query causal attention, with or without a cache."""
 
     @nn.compact
     def __call__(self, x_BLD: jax.Array, place: Place, layer: Layer) -> jax.Array:
         spec = self.spec
-        q_BLNH = self._heads(_projection(spec, "q", spec.heads * spec.head_dim)(x_BLD), "q_norm")
-        k_BLKH = self._heads(_projection(spec, "k", spec.kv_heads * spec.head_dim)(x_BLD), "k_norm")
-        v_BLKH = self._heads(_projection(spec, "v", spec.kv_heads * spec.head_dim)(x_BLD))
+        q_BLNH = self._heads(self._projection("q", spec.heads * spec.head_dim)(x_BLD), "q_norm")
+        k_BLKH = self._heads(self._projection("k", spec.kv_heads * spec.head_dim)(x_BLD), "k_norm")
+        v_BLKH = self._heads(self._projection("v", spec.kv_heads * spec.head_dim)(x_BLD))
         cos_BLH, sin_BLH = place.cos_EBLH[layer.rope], place.sin_EBLH[layer.rope]
         q_BLNH = rope_lib.rotate(q_BLNH, cos_BLH, sin_BLH)
         k_BLKH = rope_lib.rotate(k_BLKH, cos_BLH, sin_BLH)
@@ -103,11 +116,23 @@ class Attention(nn.Module):
         if spec.windows:
             seen_BLT &= slots_T > position_BL1 - layer.window
         seen_B1MT = jnp.tile(seen_BLT, (1, spec.heads // spec.kv_heads, 1))[:, None]
-        weights_BKMT = jax.nn.softmax(
-            jnp.where(seen_B1MT, scores_BKMT * spec.head_dim**-0.5, jnp.finfo(jnp.float32).min), axis=-1)
-        mixed_BKMH = weights_BKMT.astype(x_BLD.dtype) @ v_BKTH
+        masked_BKMT = jnp.where(seen_B1MT, scores_BKMT * spec.head_dim**-0.5, jnp.finfo(jnp.float32).min)
+        mixed_BKMH = self._mixed(q_BKMH, masked_BKMT, v_BKTH)
         mixed_BLF = rearrange(mixed_BKMH, "B K (G L) H -> B L (K G H)", L=x_BLD.shape[1])
-        return _projection(spec, "o", spec.width)(mixed_BLF)
+        return self._projection("o", spec.width)(mixed_BLF)
+
+    def _mixed(self, q_BKMH: jax.Array, scores_BKMT: jax.Array, v_BKTH: jax.Array) -> jax.Array:
+        """Returns the values mixed by the softmax of the scores; a program's prefix takes part."""
+        if not self.has_variable("program", "prefix_k"):
+            return jax.nn.softmax(scores_BKMT, axis=-1).astype(v_BKTH.dtype) @ v_BKTH
+        prefix_k_SKH, prefix_v_SKH = (
+            self.get_variable("program", name).astype(v_BKTH.dtype) for name in ("prefix_k", "prefix_v"))
+        # Beside the others rather than in one array with them, which would be a copy of the cache.
+        scores_BKMS = jnp.einsum("BKMH,SKH->BKMS", q_BKMH, prefix_k_SKH).astype(jnp.float32)
+        weights = jax.nn.softmax(
+            jnp.concatenate([scores_BKMS * self.spec.head_dim**-0.5, scores_BKMT], axis=-1), axis=-1)
+        weights_BKMS, weights_BKMT = jnp.split(weights.astype(v_BKTH.dtype), [len(prefix_k_SKH)], axis=-1)
+        return weights_BKMT @ v_BKTH + jnp.einsum("BKMS,SKH->BKMH", weights_BKMS, prefix_v_SKH)
 
     def _heads(self, y_BLF: jax.Array, norm: str = "") -> jax.Array:
         """Splits a projection's output into heads; norms it before or after."""
@@ -130,28 +155,27 @@ class Attention(nn.Module):
         return cache_JBKTH[index]
 
 
-class FeedForward(nn.Module):
+class FeedForward(_Part):
     """SwiGLU (Shazeer 2020)."""
-
-    spec: config_lib.ModelConfig
 
     @nn.compact
     def __call__(self, x_BLD: jax.Array) -> jax.Array:
-        gate_BLF = _projection(self.spec, "gate", self.spec.ffn)(x_BLD)
-        up_BLF = _projection(self.spec, "up", self.spec.ffn)(x_BLD)
-        return _projection(self.spec, "down", self.spec.width)(nn.silu(gate_BLF) * up_BLF)
+        gate_BLF = self._projection("gate", self.spec.ffn)(x_BLD)
+        up_BLF = self._projection("up", self.spec.ffn)(x_BLD)
+        return self._projection("down", self.spec.width)(nn.silu(gate_BLF) * up_BLF)
 
 
 class Block(nn.Module):
     """One layer with its residual sums, in the (carry, None) form that `nn.scan` wants."""
 
     spec: config_lib.ModelConfig
+    mesh: jax.sharding.Mesh | None = None
 
     @nn.compact
     def __call__(self, x_BLD: jax.Array, place: Place, layer: Layer) -> tuple[jax.Array, None]:
-        attention = Attention(self.spec, name="attention")
+        attention = Attention(self.spec, self.mesh, name="attention")
         x_BLD += self._normed("attention_norm", lambda y_BLD: attention(y_BLD, place, layer), x_BLD)
-        x_BLD += self._normed("ffn_norm", FeedForward(self.spec, name="ffn"), x_BLD)
+        x_BLD += self._normed("ffn_norm", FeedForward(self.spec, self.mesh, name="ffn"), x_BLD)
         return x_BLD, None
 
     def _normed(self, name: str, part, x_BLD: jax.Array) -> jax.Array:

@@ -59,8 +59,9 @@ PROGRAM = (
     Rule(rf"{_INTO}/b", P(None, None, ("tensor", "fsdp"))),
     Rule(rf"{_OUT_OF}/a", P(None, ("tensor", "fsdp"), None)),
     Rule(rf"{_OUT_OF}/b", P(None, None, "fsdp")),
+    Rule(r"attention/prefix_[kv]", P(None, None, "tensor", None)),
 )
-"""What is fitted, and the decoder's `program` collection: low-rank pairs."""
+"""What is fitted, and the decoder's `program` collection: low-rank pairs and prefixes [J, S, K, H]."""
 
 DATA = (
     Rule(r"attention/[kv]", P(None, BATCH, "tensor", None, None)),
@@ -105,13 +106,20 @@ def parse_mesh(text: str) -> Mesh | None:
     Raises:
       UserError: it describes none, or one of other devices than there are.
     """
-    if not text:
-        return None
+    return make_mesh(**parse_sizes(text)) if text else None
+
+
+def parse_sizes(text: str) -> dict[str, int]:
+    """Returns the sizes of the axes that a text such as "data=2,fsdp=4" names.
+
+    Raises:
+      UserError: it names no axes and sizes.
+    """
     sizes = dict(part.strip().partition("=")[::2] for part in text.split(","))
     if not sizes.keys() <= set(AXES) or not all(re.fullmatch(r"-?\d{1,6}", size) for size in sizes.values()):
         raise errors.UserError(
             f"the mesh is {text!r}, expected sizes of {', '.join(AXES)}, such as data=2,fsdp=4; correct it.")
-    return make_mesh(**{axis: int(size) for axis, size in sizes.items()})
+    return {axis: int(size) for axis, size in sizes.items()}
 
 
 def mesh_text(mesh: Mesh | None) -> str:
@@ -214,6 +222,20 @@ def split_rows(x: jax.Array, mesh: Mesh | None) -> jax.Array:
     if batch_parts(len(x), mesh) == 1:
         return x
     return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, P(BATCH)))
+
+
+def gathered(leaf: jax.Array, path: str, mesh: Mesh | None) -> jax.Array:
+    """Returns one layer's part of a leaf with all that `fsdp` splits on every device.
+
+    Args:
+      leaf: without the axis J of layers.
+      path: the leaf's path, which the rules know.
+      mesh: what it is split over; None for one device.
+    """
+    if mesh is None:
+        return leaf
+    spec = _spec(path, jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), decode_rules())
+    return jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, P(*spec[1:])))
 
 
 class Row(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 from sah_jax import errors
 from sah_jax.models import base as base_lib
 from sah_jax.models import decoder as decoder_lib
-from sah_jax.models import sharding, sources
+from sah_jax.models import quantize, sharding, sources
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import registry
 from sah_jax.studies import rows as rows_lib
@@ -33,6 +33,7 @@ class StudyConfig:
       mesh: the mesh that models are split over, such as "data=2,fsdp=4"; "" for one device. A config
         may also say it as a dictionary.
       remat: what layers compute again in a backward pass, see `decoder.REMAT_POLICIES`.
+      quantization: how the base weights are quantised, one of `quantize.SCHEMES`; "" for not at all.
       checkpoint_every: steps of a fit between checkpoints; 0 for none.
     """
 
@@ -47,6 +48,7 @@ class StudyConfig:
     check: bool
     mesh: str = ""
     remat: str = "none"
+    quantization: str = ""
     checkpoint_every: int = 0
 
 
@@ -78,6 +80,8 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
         raise errors.UserError(
             f"config key 'remat' is {given['remat']!r}, expected one of "
             f"{', '.join(decoder_lib.REMAT_POLICIES)}.")
+    if given.get("quantization"):
+        quantize.check_scheme(given["quantization"])
     every = given.get("checkpoint_every", 0)
     if type(every) is not int or every < 0:
         raise errors.UserError(
@@ -108,7 +112,8 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
         models=tuple(given["models"]), dtype=given["dtype"], tasks=tuple(given["tasks"]),
         families=families, seeds=tuple(given["seeds"]), num_selection=given["num_selection"],
         num_test=given["num_test"], selection=given["selection"], check=given["check"], mesh=mesh,
-        remat=given.get("remat", "none"), checkpoint_every=every)
+        remat=given.get("remat", "none"), quantization=given.get("quantization", ""),
+        checkpoint_every=every)
 
 
 def _mesh_text(given: Any) -> str:

@@ -20,7 +20,7 @@ from sah_jax.tasks import registry as task_registry
 
 def rebuild(
     model: str, program: pathlib.Path, dtype: str, task: str, splits: Mapping[str, int], mesh: str = "",
-    remat: str = "none",
+    remat: str = "none", quantization: str = "",
 ) -> dict[str, Any]:
     """Decodes a program and scores the adapted model.
 
@@ -32,6 +32,7 @@ def rebuild(
       splits: how many items of which splits to score.
       mesh: what the model is split over, see `sharding.parse_mesh`.
       remat: see `decoder.Decoder`.
+      quantization: see `quantize`.
 
     Returns:
       A JSON object: `base_digest`, `adapted_digest`, `bits`, `ideal_bits`, the ledger's integer
@@ -41,7 +42,7 @@ def rebuild(
       UserError: the model or the file cannot be used. Where the file does not decode, an object
         with the profile alone is printed: it may say why.
     """
-    base = base_lib.load_base(model, dtype, sharding.parse_mesh(mesh), remat)
+    base = base_lib.load_base(model, dtype, sharding.parse_mesh(mesh), remat, quantization=quantization)
     data = sidecar.read_program(program)
     profile = base.profile()
     try:

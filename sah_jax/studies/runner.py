@@ -96,7 +96,8 @@ class _Study:
     def run_model(self, model: str) -> None:
         """Makes the unfinished points of one base model."""
         base = base_lib.load_base(
-            model, self.config.dtype, sharding.parse_mesh(self.config.mesh), self.config.remat)
+            model, self.config.dtype, sharding.parse_mesh(self.config.mesh), self.config.remat,
+            quantization=self.config.quantization)
         finished = {row.point for row in self.rows}
         for one in grid.points(self.config):
             name, label = one.name(self.config, base.name, base.digest), f"{base.name} {one.label()}"

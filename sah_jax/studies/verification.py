@@ -62,7 +62,7 @@ def verify(model: str, program: pathlib.Path, extra_environment: Mapping[str, st
 
 def placement(profile: Mapping[str, Any]) -> list[str]:
     """Returns the flags by which a process computes a model as a numerics profile says."""
-    return [f"--{name}={profile[name]}" for name in ("mesh", "remat") if profile.get(name)]
+    return [f"--{name}={profile[name]}" for name in ("mesh", "remat", "quantization") if profile.get(name)]
 
 
 def run_fresh(

@@ -187,3 +187,43 @@ def test_the_shipped_decoder_has_as_many_parameters_as_its_file(nano):
     with safetensors.safe_open(path, framework="numpy") as file:
         stored = sum(int(np.prod(file.get_slice(name).get_shape())) for name in file.keys())
     assert sum(leaf.size for leaf in jax.tree.leaves(nano.params)) == stored
+
+
+def _prefix(spec, slots, seed=0):
+    """Random keys and values before every sequence."""
+    rng = np.random.default_rng(seed)
+    shape = (spec.layers, slots, spec.kv_heads, spec.head_dim)
+    return {name: jnp.asarray(rng.normal(size=shape), jnp.float32) for name in ("prefix_k", "prefix_v")}
+
+
+def test_a_prefix_does_what_the_tokens_would_whose_keys_and_values_it_holds(tiny_spec, params):
+    # Where positions are not encoded, keys do not hang on where their tokens stand.
+    decoder = decoder_lib.Decoder(dataclasses.replace(tiny_spec, ropes=(None,) * tiny_spec.layers))
+    tokens_BL, first = jnp.repeat(_tokens(tiny_spec)[:1], ROWS, axis=0), 4
+    tokens_BL = tokens_BL.at[:, first:].set(_tokens(tiny_spec, seed=1)[:, first:])
+    cache = decoder_lib.init_cache(tiny_spec, 1, first, jnp.float32)
+    _, state = decoder.apply(
+        {"params": params, "cache": cache}, tokens_BL[:1, :first], jnp.arange(first)[None], mutable=["cache"])
+    kept = state["cache"]["layers"]["attention"]
+    prefix = {f"prefix_{name}": jnp.swapaxes(leaf_J1KSH[:, 0], 1, 2) for name, leaf_J1KSH in kept.items()}
+    program = {"layers": {"attention": prefix}}
+    logits_BLV = decoder.apply({"params": params, "program": program}, tokens_BL[:, first:])
+    whole_BLV = decoder.apply({"params": params}, tokens_BL)
+    assert np.allclose(logits_BLV, whole_BLV[:, first:], rtol=0, atol=ROUNDING)
+
+
+def test_a_prefix_is_seen_in_every_window_with_and_without_a_cache(tiny_spec, params):
+    spec = dataclasses.replace(tiny_spec, windows=(2,) * tiny_spec.layers)
+    decoder, tokens_BL = decoder_lib.Decoder(spec), _tokens(tiny_spec)
+    program = {"layers": {"attention": _prefix(spec, slots=5)}}
+    variables = {"params": params, "program": program}
+    logits_BLV = decoder.apply(variables, tokens_BL)
+    cache, step = decoder_lib.init_cache(spec, ROWS, LENGTH, jnp.float32), base_lib.cached_step(decoder)
+    for position in range(LENGTH):
+        cache, logits_BV = step(variables, cache, tokens_BL[:, position], position)
+        assert np.allclose(logits_BV, logits_BLV[:, position], rtol=0, atol=ROUNDING)
+    # The last token, to which the window shows two tokens, sees each of the slots.
+    by_slot_S = jax.grad(lambda v_JSKH: decoder.apply(
+        {"params": params, "program": {"layers": {"attention": program["layers"]["attention"] | {
+            "prefix_v": v_JSKH}}}}, tokens_BL)[0, -1].sum())(program["layers"]["attention"]["prefix_v"])
+    assert np.all(np.any(by_slot_S[-1] != 0, axis=(1, 2)))

@@ -35,6 +35,7 @@ def _trees(spec, rows=8):
         "params": decoder_lib.abstract_params(decoder),
         "theta": {"offset": factors, "exponent": _leaf()},
         "program": jax.eval_shape(lambda theta: lowrank.expand(theta, 1.0), factors),
+        "prefix": {"attention": dict.fromkeys(("prefix_k", "prefix_v"), _leaf(3, 5, 2, 10))},
         "moments": ({"mu": factors, "count": _leaf()},),
         "cache": jax.eval_shape(lambda: decoder_lib.init_cache(spec, rows, 16, jnp.float32)),
         "batch": {"tokens_BL": _leaf(rows, 9), "weights_BL": _leaf(rows, 9)},
@@ -60,6 +61,7 @@ def test_a_kernel_is_split_and_its_layers_are_not(tiny_spec):
     assert layers["attention"]["q"]["bias"] == layers["attention"]["q_norm"]["scale"] == P()
     assert specs["batch"]["tokens_BL"] == P(("data", "fsdp"), None)
     assert specs["cache"]["layers"]["attention"]["k"][1:3] == (("data", "fsdp"), "tensor")
+    assert specs["prefix"]["attention"]["prefix_k"] == P(None, None, "tensor", None)
     assert specs["theta"]["exponent"] == P()
 
 

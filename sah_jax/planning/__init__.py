@@ -1,0 +1,1 @@
+"""What fits where: the real steps, compiled ahead of time for devices that are only described."""
