@@ -9,11 +9,15 @@ Variables live in three collections, and a caller passes what it has:
   program  what a program adds: on any projection a low-rank pair `a` [J, in, R], `b` [J, R, out];
            on attention S keys and values `prefix_k`, `prefix_v` [J, S, K, H] before every sequence,
            seen by every query and not rotated
-  cache    keys and values [J, B, K, T, H]; slot s of a row holds the token at position s
+  cache    keys [J, B, K, H, T] and values [J, B, K, T, H], so that both products of attention read
+           them as they lie; slot s of a row holds the token at position s
 
 A key is seen by a query when its slot is not after the query's position (and within the layer's
 window). So right padding needs no mask: whatever lies beyond a row's end is overwritten before
 it can be seen.
+
+An unrolled decoder has a module and variables of its own for each layer (`unrolled_variables`). It
+is for decoding: a scan copies a layer's weights and cache out of the stack at every step.
 """
 
 import functools
@@ -49,6 +53,7 @@ class Decoder(nn.Module):
       vocab_rows: rows of `embed` and columns of `head`, where a mesh wants more of them than the
         vocabulary has; 0 for as many. Those beyond the vocabulary are zero, and have no logits.
       mesh: the mesh that rows are split over, see `sah_jax.models.sharding`; None for one device.
+      unrolled: whether layers stand one by one and not in a stack.
     """
 
     spec: config_lib.ModelConfig
@@ -56,6 +61,7 @@ class Decoder(nn.Module):
     remat: str = "none"
     vocab_rows: int = 0
     mesh: jax.sharding.Mesh | None = None
+    unrolled: bool = False
 
     def setup(self):
         spec = self.spec
@@ -67,9 +73,12 @@ class Decoder(nn.Module):
         block = layers_lib.Block
         if self.remat != "none":
             block = nn.remat(block, prevent_cse=False, policy=REMAT_POLICIES[self.remat])
-        self.layers = nn.scan(
-            block, variable_axes={"params": 0, "program": 0}, variable_carry="cache",
-            split_rngs={"params": True}, in_axes=(nn.broadcast, 0), length=spec.layers)(spec, self.mesh)
+        if self.unrolled:
+            self.layers = [block(spec, self.mesh) for _ in range(spec.layers)]
+        else:
+            self.layers = nn.scan(
+                block, variable_axes={"params": 0, "program": 0}, variable_carry="cache",
+                split_rngs={"params": True}, in_axes=(nn.broadcast, 0), length=spec.layers)(spec, self.mesh)
         self.final_norm = layers_lib.RMSNorm(spec.norm_eps)
 
     def hidden(self, tokens_BL: jax.Array, positions_BL: jax.Array | None = None) -> jax.Array:
@@ -80,11 +89,16 @@ class Decoder(nn.Module):
         ropes = tuple(dict.fromkeys(spec.ropes))
         place = layers_lib.Place(positions_BL, *rope_lib.angles(ropes, spec.head_dim, positions_BL))
         layer = layers_lib.Layer(
-            index=np.arange(spec.layers, dtype=np.int32),
+            # Of an unrolled decoder, each layer's cache is a stack of one.
+            index=np.arange(spec.layers, dtype=np.int32) * (not self.unrolled),
             rope=np.array([ropes.index(rope) for rope in spec.ropes], np.int32),
             window=np.array(spec.windows or (config_lib.NO_WINDOW,) * spec.layers, np.int32))
         x_BLD = sharding.split_rows(self._embedding()[tokens_BL].astype(self.dtype), self.mesh)
-        x_BLD, _ = self.layers(x_BLD, place, layer)
+        if self.unrolled:
+            for number, block in enumerate(self.layers):
+                x_BLD, _ = block(x_BLD, place, layers_lib.Layer(*(values[number] for values in layer)))
+        else:
+            x_BLD, _ = self.layers(x_BLD, place, layer)
         return self.final_norm(x_BLD)
 
     def _embedding(self) -> jax.Array:
@@ -136,10 +150,33 @@ def cut_vocabulary(spec: config_lib.ModelConfig, params: dict) -> dict:
     return {name: leaf[kept[name]] if name in kept else leaf for name, leaf in params.items()}
 
 
-def init_cache(spec: config_lib.ModelConfig, batch: int, slots: int, dtype: jnp.dtype) -> dict:
-    """Returns an empty `cache` collection: keys and values [J, B, K, T, H]."""
-    shape = (spec.layers, batch, spec.kv_heads, slots, spec.head_dim)
-    return {"layers": {"attention": {"k": jnp.zeros(shape, dtype), "v": jnp.zeros(shape, dtype)}}}
+def init_cache(
+    spec: config_lib.ModelConfig, batch: int, slots: int, dtype: jnp.dtype, unrolled: bool = False
+) -> dict:
+    """Returns an empty `cache` collection: keys [J, B, K, H, T] and values [J, B, K, T, H].
+
+    Of an unrolled decoder, each layer has a stack of one.
+    """
+    def empty(stacked: int) -> dict:
+        return {"attention": {
+            "k": jnp.zeros((stacked, batch, spec.kv_heads, spec.head_dim, slots), dtype),
+            "v": jnp.zeros((stacked, batch, spec.kv_heads, slots, spec.head_dim), dtype)}}
+
+    if unrolled:
+        return {f"layers_{layer}": empty(1) for layer in range(spec.layers)}
+    return {"layers": empty(spec.layers)}
+
+
+def unrolled_variables(variables: dict) -> dict:
+    """Returns collections of stacked layers, without a cache, as an unrolled decoder has them: a copy."""
+    out = {}
+    for name, collection in variables.items():
+        stack = collection.get("layers", {})
+        layers = len(jax.tree.leaves(stack)[0]) if stack else 0
+        out[name] = {key: value for key, value in collection.items() if key != "layers"} | {
+            f"layers_{layer}": jax.tree.map(lambda leaf, layer=layer: leaf[layer], stack)
+            for layer in range(layers)}
+    return out
 
 
 def abstract_params(decoder: Decoder) -> dict:

@@ -106,12 +106,12 @@ class Attention(_Part):
         cos_BLH, sin_BLH = place.cos_EBLH[layer.rope], place.sin_EBLH[layer.rope]
         q_BLNH = rope_lib.rotate(q_BLNH, cos_BLH, sin_BLH)
         k_BLKH = rope_lib.rotate(k_BLKH, cos_BLH, sin_BLH)
-        k_BKTH = self._seen("k", k_BLKH, place.positions_BL, layer.index)
+        k_BKHT = self._seen("k", k_BLKH, place.positions_BL, layer.index)
         v_BKTH = self._seen("v", v_BLKH, place.positions_BL, layer.index)
         # Heads lead and the queries of a group share an axis: two plain batched products.
         q_BKMH = rearrange(q_BLNH, "B L (K G) H -> B K (G L) H", K=spec.kv_heads)
-        scores_BKMT = jnp.einsum("BKMH,BKTH->BKMT", q_BKMH, k_BKTH).astype(jnp.float32)
-        slots_T, position_BL1 = jnp.arange(k_BKTH.shape[2]), place.positions_BL[:, :, None]
+        scores_BKMT = (q_BKMH @ k_BKHT).astype(jnp.float32)
+        slots_T, position_BL1 = jnp.arange(k_BKHT.shape[-1]), place.positions_BL[:, :, None]
         seen_BLT = slots_T <= position_BL1
         if spec.windows:
             seen_BLT &= slots_T > position_BL1 - layer.window
@@ -145,14 +145,20 @@ class Attention(_Part):
         return y_BLNH
 
     def _seen(self, name: str, new_BLKH: jax.Array, positions_BL: jax.Array, index: jax.Array) -> jax.Array:
-        """Returns the keys or values to attend to: the new ones, or this layer's cache with them in it."""
+        """Returns the keys [B, K, H, T] or values [B, K, T, H] to attend to.
+
+        They are the new ones, or this layer's cache with them in it.
+        """
         if not self.has_variable("cache", name):
-            return rearrange(new_BLKH, "B L K H -> B K L H")
-        rows = jnp.arange(positions_BL.shape[0])[:, None]
+            return rearrange(new_BLKH, "B L K H -> B K H L" if name == "k" else "B L K H -> B K L H")
+        rows, cache = jnp.arange(positions_BL.shape[0])[:, None], self.get_variable("cache", name)
         # Updated in place: all layers share one carried array.
-        cache_JBKTH = self.get_variable("cache", name).at[index, rows, :, positions_BL].set(new_BLKH)
-        self.put_variable("cache", name, cache_JBKTH)
-        return cache_JBKTH[index]
+        if name == "k":
+            cache = cache.at[index, rows, :, :, positions_BL].set(new_BLKH)
+        else:
+            cache = cache.at[index, rows, :, positions_BL].set(new_BLKH)
+        self.put_variable("cache", name, cache)
+        return cache[index]
 
 
 class FeedForward(_Part):

@@ -211,9 +211,14 @@ def place(tree: Any, places: Any) -> Any:
     return jax.tree.map(put, tree, places)
 
 
+def row_parts(mesh: Mesh | None) -> int:
+    """Returns how many parts the mesh splits the rows of a batch into."""
+    return 1 if mesh is None else math.prod(mesh.shape[axis] for axis in BATCH)
+
+
 def batch_parts(rows: int, mesh: Mesh | None) -> int:
     """Returns how many parts the rows of a batch are split into: 1 if they do not divide."""
-    parts = 1 if mesh is None else math.prod(mesh.shape[axis] for axis in BATCH)
+    parts = row_parts(mesh)
     return 1 if rows % parts else parts
 
 

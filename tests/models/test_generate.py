@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 from sah_jax import errors
+from sah_jax.models import base as base_lib
 from sah_jax.models import generate as generate_lib
+from sah_jax.models import greedy
 from sah_jax.models.generate import generate
+from sah_jax.programs import lowrank
 
 # Of many lengths, two of them at a multiple of the bucket of 32.
 PROMPTS = ("a", "hello world.", "b" * 32, "no. 17, no. 18; no. 19", "xy" * 32, "a b c d e f g")
@@ -36,15 +39,15 @@ def _ending_at(base, *tokens):
 @pytest.fixture
 def stretches(monkeypatch):
     """Collects how many steps each stretch takes."""
-    steps, stretch = [], generate_lib._stretch
+    steps, stretch = [], greedy.stretch
 
-    def counted(decoder, variables, cache, next_B, positions_B, *rest):
-        before_B = np.array(positions_B)
-        out = stretch(decoder, variables, cache, next_B, positions_B, *rest)
-        steps.append(int(np.max(np.asarray(out[4]) - before_B)))
+    def counted(decoder, variables, rows, *rest):
+        before_B = np.array(rows.positions_B)
+        out = stretch(decoder, variables, rows, *rest)
+        steps.append(int(np.max(np.asarray(out[0].positions_B) - before_B)))
         return out
 
-    monkeypatch.setattr(generate_lib, "_stretch", counted)
+    monkeypatch.setattr(greedy, "stretch", counted)
     return steps
 
 
@@ -136,6 +139,80 @@ def test_stop_strings_stop_the_loop_after_their_stretch(tiny_base, variables, fu
     stop = tuple(text[2:5] for text in full[:4])
     generate(tiny_base, variables, PROMPTS[:4], stop=stop, **OPTIONS)
     assert stretches == [16]
+
+
+def test_what_is_compiled_is_bounded_by_the_buckets_and_used_again(tiny_base, variables):
+    prompts = ["ab" * (length // 2) for length in range(2, 64, 4)]
+    buckets = {generate_lib._bucket(1 + len(prompt)) for prompt in prompts}
+    assert len(buckets) == 3
+    options = {"max_new_tokens": 8, "batch_size": 3}  # shapes of no other test
+    counts = [(greedy.prefill._cache_size(), greedy.stretch._cache_size())]
+    for order in (1, -1):
+        generate(tiny_base, variables, prompts[::order], **options)
+        counts.append((greedy.prefill._cache_size(), greedy.stretch._cache_size()))
+    before, first, second = np.array(counts)
+    assert np.all(first - before == len(buckets))
+    assert np.array_equal(first, second)
+
+
+def test_buckets_hold_what_they_are_for_with_little_to_spare():
+    sizes = range(1, 5000)
+    buckets = [generate_lib._bucket(size) for size in sizes]
+    assert all(size <= bucket for size, bucket in zip(sizes, buckets, strict=True))
+    assert all(bucket < 1.5 * size + 1 for size, bucket in zip(sizes, buckets, strict=True) if size > 32)
+    assert len(set(buckets)) < 20
+
+
+def test_rows_of_a_batch_are_of_similar_lengths(tiny_base, variables, monkeypatch):
+    lengths, prefill = [], greedy.prefill
+
+    def seen(decoder, variables, prefix_1P, prefix_length, tokens_BL, lengths_B, **rest):
+        lengths.append(lengths_B.tolist())
+        return prefill(decoder, variables, prefix_1P, prefix_length, tokens_BL, lengths_B, **rest)
+
+    monkeypatch.setattr(greedy, "prefill", seen)
+    generate(tiny_base, variables, ["a" * n for n in (60, 3, 59, 4, 61, 2, 5, 62)], max_new_tokens=1,
+             batch_size=4)
+    assert lengths == [[3, 4, 5, 6], [60, 61, 62, 63]]
+
+
+class BytesText(base_lib.BaseModel):
+    """A base model whose tokens are bytes; what is not UTF-8 (yet) reads as a mark."""
+
+    def decode(self, tokens):
+        return bytes(tokens).decode(errors="replace")
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_a_stop_string_is_found_wherever_its_bytes_fall(tiny_base, variables, monkeypatch, shift):
+    """Its bytes come in different stretches, and the end of a stretch may split a letter."""
+    text = "x" * (16 - shift) + "a\N{SNOWMAN}\N{LATIN SMALL LETTER E WITH ACUTE}b" + "y" * 16
+    script = np.frombuffer(text.encode()[:LONG], np.uint8).astype(np.int32)
+    base = BytesText(**{f.name: getattr(tiny_base, f.name) for f in dataclasses.fields(tiny_base)})
+
+    def scripted(decoder, variables, rows, end_tokens, steps, length):
+        start = int(rows.positions_B[0]) - 2  # the start token and one of the prompt
+        out_BC = np.tile(script[start : start + length], (len(rows.next_B), 1))
+        counts_B = np.full(len(out_BC), steps)
+        return rows._replace(positions_B=rows.positions_B + steps), out_BC, counts_B
+
+    monkeypatch.setattr(greedy, "stretch", scripted)
+    for stop in ("\N{SNOWMAN}", "\N{LATIN SMALL LETTER E WITH ACUTE}", "a\N{SNOWMAN}"):
+        (got,) = generate(base, variables, ["q"], stop=(stop,), max_new_tokens=LONG, batch_size=1)
+        assert got == text.split(stop)[0]
+
+
+@pytest.mark.parametrize("adapted", [False, True])
+def test_large_layers_stay_in_their_stack(tiny_base, variables, full, monkeypatch, adapted):
+    if adapted:
+        factors = lowrank.start(tiny_base.decoder, 2, 0)
+        factors = jax.tree.map(lambda leaf: leaf + 0.05, factors)
+        variables = variables | {"program": lowrank.expand(factors, 1.0)}
+    unrolled = generate(tiny_base, variables, PROMPTS, **OPTIONS)
+    assert (unrolled == full) != adapted
+    monkeypatch.setattr(greedy, "_UNROLLED_BYTES", 0)
+    assert not greedy.for_decoding(tiny_base.decoder, variables)[0].unrolled
+    assert generate(tiny_base, variables, PROMPTS, **OPTIONS) == unrolled
 
 
 def test_no_prompts_give_no_responses(tiny_base, variables):
