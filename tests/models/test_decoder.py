@@ -205,7 +205,8 @@ def test_a_prefix_does_what_the_tokens_would_whose_keys_and_values_it_holds(tiny
     _, state = decoder.apply(
         {"params": params, "cache": cache}, tokens_BL[:1, :first], jnp.arange(first)[None], mutable=["cache"])
     kept = state["cache"]["layers"]["attention"]
-    prefix = {f"prefix_{name}": jnp.swapaxes(leaf_J1KSH[:, 0], 1, 2) for name, leaf_J1KSH in kept.items()}
+    prefix = {"prefix_k": jnp.einsum("JKHS->JSKH", kept["k"][:, 0]),
+              "prefix_v": jnp.einsum("JKSH->JSKH", kept["v"][:, 0])}
     program = {"layers": {"attention": prefix}}
     logits_BLV = decoder.apply({"params": params, "program": program}, tokens_BL[:, first:])
     whole_BLV = decoder.apply({"params": params}, tokens_BL)
