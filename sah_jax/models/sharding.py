@@ -45,7 +45,7 @@ WEIGHTS = (
     Rule(rf"{_INTO}/(kernel|codes)", P(None, "fsdp", "tensor")),
     Rule(rf"{_OUT_OF}/(kernel|codes)", P(None, "tensor", "fsdp")),
     # The scales of quantised kernels have few rows.
-    Rule(rf"{_INTO}/scales", P(None, None, "tensor")),
+    Rule(rf"{_INTO}/scales", P(None, None, ("tensor", "fsdp"))),
     Rule(rf"{_OUT_OF}/scales", P(None, None, "fsdp")),
     Rule(r"bias", P()),
     Rule(r"(\w+_)?norm/scale", P()),

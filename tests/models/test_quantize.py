@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sah_jax import errors
+from sah_jax.models import base as base_lib
 from sah_jax.models import decoder as decoder_lib
 from sah_jax.models import quantize
 
@@ -77,31 +78,44 @@ def test_what_cannot_be_quantised_is_named():
         quantize.quantize(np.array([[np.nan], [1.0]]), "int8")
 
 
-def _quantised(params, scheme):
-    """The tree with quantised kernels, and the float tree that they stand for."""
-    codes, floats = {}, {}
-    for name, node in params.items():
-        if name == "kernel":
-            layers = [quantize.quantize(np.asarray(layer), scheme) for layer in node]
-            codes |= jax.tree.map(lambda *leaves: np.stack(leaves), *layers)
-            floats[name] = jnp.stack([quantize.dequantize(**layer) for layer in layers])
-        elif isinstance(node, dict):
-            codes[name], floats[name] = _quantised(node, scheme)
-        else:
-            codes[name] = floats[name] = node
-    return codes, floats
+def _floats(node):
+    """The tree of floats that a quantised tree stands for."""
+    if "codes" in node:
+        kernel = jnp.stack([
+            quantize.dequantize(*layer) for layer in zip(node["codes"], node["scales"], strict=True)])
+        rest = {key: leaf for key, leaf in node.items() if key not in ("codes", "scales")}
+        return rest | {"kernel": kernel}
+    return {key: _floats(child) if isinstance(child, dict) else child for key, child in node.items()}
 
 
 @pytest.mark.parametrize("scheme", quantize.SCHEMES)
 def test_the_decoder_computes_with_what_the_codes_stand_for(tiny_spec, draw_params, scheme):
     decoder = decoder_lib.Decoder(tiny_spec)
-    codes, floats = _quantised(draw_params(tiny_spec), scheme)
+    codes = quantize.quantize_tree(draw_params(tiny_spec), scheme)
     expected = quantize.abstract(decoder_lib.abstract_params(decoder), scheme)
     assert jax.tree.map(lambda leaf: (leaf.shape, np.dtype(leaf.dtype)), codes) == jax.tree.map(
         lambda leaf: (leaf.shape, np.dtype(leaf.dtype)), expected)
     tokens_BL = np.random.default_rng(0).integers(0, tiny_spec.vocab_size, (2, 9))
     logits = decoder.apply({"params": codes}, tokens_BL)
     # What is left is rounding: int8 scales after the product, not before.
-    np.testing.assert_allclose(logits, decoder.apply({"params": floats}, tokens_BL), atol=1e-4)
+    np.testing.assert_allclose(logits, decoder.apply({"params": _floats(codes)}, tokens_BL), atol=1e-4)
     unquantised = decoder.apply({"params": draw_params(tiny_spec)}, tokens_BL)
     assert np.max(np.abs(logits - unquantised)) > 1e-3
+
+
+@pytest.mark.parametrize("variant", ["", "#step0-seed3"])
+def test_a_base_model_is_quantised_as_it_is_read(tiny_folder, variant):
+    plain = base_lib.load_base(f"{tiny_folder}{variant}")
+    digests, loss = {plain.digest}, {}
+    for scheme in quantize.SCHEMES:
+        base = base_lib.load_base(f"{tiny_folder}{variant}", quantization=scheme)
+        jax.tree.map(np.testing.assert_array_equal, base.params, quantize.quantize_tree(plain.params, scheme))
+        digests.add(base.digest)
+        assert base.profile()["quantization"] == base.quantization == scheme
+        tokens_BL = np.random.default_rng(0).integers(0, base.spec.vocab_size, (2, 9))
+        logits = [np.asarray(one.decoder.apply({"params": one.params}, tokens_BL)) for one in (base, plain)]
+        loss[scheme] = np.std(logits[0] - logits[1]) / np.std(logits[1])
+    assert len(digests) == 3
+    assert 0 < loss["int8"] < loss["nf4"] < 0.5
+    with pytest.raises(errors.UserError, match="quantization is 'int3'"):
+        base_lib.load_base(tiny_folder, quantization="int3")

@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 from tiny_model import TINY
 
 from sah_jax import errors
-from sah_jax.models import costs, sharding
+from sah_jax.models import costs, quantize, sharding
 from sah_jax.models import decoder as decoder_lib
 from sah_jax.programs import lowrank
 from sah_jax.training import step as step_lib
@@ -30,13 +30,15 @@ def _trees(spec, rows=8):
     """Everything that rules are for."""
     spec = dataclasses.replace(spec, vocab_size=44, qk_norm="head", biases=("q", "down"))
     decoder = decoder_lib.Decoder(spec)
+    params = decoder_lib.abstract_params(decoder)
     factors = jax.eval_shape(lambda: lowrank.start(decoder, 2, 0))
     return {
-        "params": decoder_lib.abstract_params(decoder),
+        "params": params,
         "theta": {"offset": factors, "exponent": _leaf()},
         "program": jax.eval_shape(lambda theta: lowrank.expand(theta, 1.0), factors),
         "prefix": {"attention": dict.fromkeys(("prefix_k", "prefix_v"), _leaf(3, 5, 2, 10))},
         "moments": ({"mu": factors, "count": _leaf()},),
+        **{scheme: quantize.abstract(params, scheme) for scheme in quantize.SCHEMES},
         "cache": jax.eval_shape(lambda: decoder_lib.init_cache(spec, rows, 16, jnp.float32)),
         "batch": {"tokens_BL": _leaf(rows, 9), "weights_BL": _leaf(rows, 9)},
     }
