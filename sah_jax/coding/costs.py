@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from sah_jax.coding import arithmetic, freqs
+from sah_jax.coding import freqs
 
 # A block has enough tokens to keep a matrix unit busy, and its logits take at most 128 MB.
 _BLOCK_TOKENS = 1024
@@ -71,12 +71,7 @@ def of_tokens(
 
     def cost(inputs):
         hidden_MD, targets_M = inputs
-        logits_MV = logits_of(hidden_MD)
-        chosen_M = jnp.take_along_axis(logits_MV, targets_M[:, None], axis=-1)[:, 0]
-        _, freqs_M = freqs.interval(freqs.from_logits(logits_MV), targets_M)
-        return Costs(
-            (jax.nn.logsumexp(logits_MV, axis=-1) - chosen_M) / jnp.log(2.0),
-            arithmetic.TOTAL_BITS - jnp.log2(freqs_M.astype(jnp.float32)))
+        return Costs(*freqs.lengths(logits_of(hidden_MD), targets_M))
 
     costs = jax.lax.map(cost, tuple(in_blocks(x, block, parts) for x in (hidden_BLD, targets_BL)))
     return jax.tree.map(lambda x: _from_blocks(x, parts, targets_BL.shape), costs)

@@ -39,11 +39,16 @@ def from_logits(logits_BV: jax.Array) -> jax.Array:
       ValueError: the logits are not float32 or the vocabulary is not of 2 to 2**20 tokens.
     """
     _check(logits_BV)
+    return from_weights(_weights(logits_BV)[0])
+
+
+def _weights(logits_BV: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the weights of logits, 1 for each row's largest, and those largest logits [B]."""
     logits_BV = jnp.where(jnp.isnan(logits_BV), -jnp.inf, logits_BV)
     # The clip keeps a row of -inf alone, or with +inf, from becoming inf - inf.
     limit = jnp.finfo(jnp.float32).max
-    top_B1 = jnp.clip(jnp.max(logits_BV, axis=-1, keepdims=True), -limit, limit)
-    return from_weights(jnp.exp(jnp.clip(logits_BV, -limit, limit) - top_B1))
+    tops_B = jnp.clip(jnp.max(logits_BV, axis=-1), -limit, limit)
+    return jnp.exp(jnp.clip(logits_BV, -limit, limit) - tops_B[:, None]), tops_B
 
 
 def from_weights(weights_BV: jax.Array, totals_B: jax.Array | None = None) -> jax.Array:
@@ -64,9 +69,39 @@ def from_weights(weights_BV: jax.Array, totals_B: jax.Array | None = None) -> ja
     """
     _check(weights_BV)
     totals_B = _sum(weights_BV) if totals_B is None else totals_B
-    scale_B = (arithmetic.TOTAL - weights_BV.shape[-1]) * (1 - _SLACK) / totals_B
+    return _scaled(weights_BV, totals_B, weights_BV.shape[-1])
+
+
+def _scaled(weights_BN: jax.Array, totals_B: jax.Array, vocab: int) -> jax.Array:
+    """Returns the frequencies of tokens from their weights alone."""
+    scale_B = (arithmetic.TOTAL - vocab) * (1 - _SLACK) / totals_B
     # By way of int32, which processors convert to; towards zero is down.
-    return (weights_BV * scale_B[:, None]).astype(jnp.int32).astype(jnp.uint32) + 1
+    return (weights_BN * scale_B[:, None]).astype(jnp.int32).astype(jnp.uint32) + 1
+
+
+def lengths(logits_BV: jax.Array, tokens_B: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns -log2 of the probability of one token a row, and of its frequency over the total.
+
+    They are what `from_logits` and `interval` come to, without an array of frequencies.
+
+    Args:
+      logits_BV: float32.
+      tokens_B: int32, tokens of the vocabulary.
+
+    Returns:
+      float32 bits [B], twice.
+    """
+    _check(logits_BV)
+    weights_BV, tops_B = _weights(logits_BV)
+    totals_B, last = _sum(weights_BV), logits_BV.shape[-1] - 1
+    of_token = lambda x_BV: jnp.take_along_axis(x_BV, tokens_B[:, None], axis=-1)
+    freqs_B = _scaled(of_token(weights_BV), totals_B, last + 1)[:, 0]
+    # The last token's is what the others leave, which is summed up only where it is asked for.
+    freqs_B = jax.lax.cond(
+        jnp.any(tokens_B == last),
+        lambda: interval(from_weights(weights_BV, totals_B), tokens_B)[1], lambda: freqs_B)
+    ideal_B = (jnp.log(totals_B) + tops_B - of_token(logits_BV)[:, 0]) / jnp.log(2.0)
+    return ideal_B, arithmetic.TOTAL_BITS - jnp.log2(freqs_B.astype(jnp.float32))
 
 
 def _check(floats_BV: jax.Array) -> None:

@@ -192,3 +192,17 @@ def test_find_inverts_interval(vocab):
 def test_logits_that_cannot_be_frequencies_are_refused(shape, dtype):
     with pytest.raises(ValueError, match="expected float32 over 2 to"):
         jax.eval_shape(freqs.from_logits, jax.ShapeDtypeStruct(shape, dtype))
+
+
+@pytest.mark.parametrize("vocab", [2, 37, 2048])
+def test_lengths_are_those_of_probabilities_and_frequencies(vocab):
+    logits_V = (4 * np.random.default_rng(0).normal(size=vocab)).astype(np.float32)
+    logits_V[0] = -np.inf
+    freqs_V = freqs.interval(freqs.from_logits(np.tile(logits_V, (vocab, 1))), np.arange(vocab))[1]
+    exact_V = np.asarray(freqs_V, np.float64)
+    log_p_V = logits_V - np.log(np.exp(logits_V.astype(np.float64)).sum())
+    # All tokens at once, the last among them; and each but the last, which is another path.
+    for tokens in (np.arange(vocab), np.arange(vocab - 1)):
+        ideal_B, quantised_B = freqs.lengths(np.tile(logits_V, (len(tokens), 1)), tokens)
+        np.testing.assert_allclose(ideal_B, -log_p_V[tokens] / np.log(2), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(quantised_B, 30 - np.log2(exact_V[tokens]), rtol=0, atol=1e-5)
