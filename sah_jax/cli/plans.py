@@ -34,6 +34,11 @@ def plan(arguments: list[str]) -> None:
     flags.DEFINE_string(
         "remat", "full", "What a layer keeps for the backward pass: none, dots or full (nothing).",
         flag_values=values)
+    flags.DEFINE_string(
+        "quantization", "", "How the base weights are quantised: int8 or nf4; default: not.",
+        flag_values=values)
+    flags.DEFINE_bool(
+        "table", False, "Show how each leaf of a step's arguments is split.", flag_values=values)
     flags.DEFINE_string("json", None, "Where to write the plans for machines.", flag_values=values)
     (model,) = common.parse(plan, values, [_underscored(one) for one in arguments], ["MODEL_CONFIG"])
     if sum(given is not None for given in (values.topology, values.smallest, values.device_count)) != 1:
@@ -45,7 +50,7 @@ def plan(arguments: list[str]) -> None:
 
     if "jax" not in sys.modules:
         os.environ.update(topologies.ENVIRONMENT)
-    from sah_jax.models import decoder, sharding
+    from sah_jax.models import decoder, quantize, sharding
     from sah_jax.planning import plan as plan_lib
     from sah_jax.planning import steps, tables
 
@@ -57,7 +62,10 @@ def plan(arguments: list[str]) -> None:
             f"--step is {values.step!r}, expected one of {', '.join(steps.STEPS)}, all; change it.")
     config = plan_lib.find_config(model)
     mesh = sharding.parse_sizes(values.mesh) if values.mesh else None
-    setting = steps.Setting(values.batch, values.length, values.rank, values.slots, values.remat)
+    if values.quantization:
+        quantize.check_scheme(values.quantization)
+    setting = steps.Setting(
+        values.batch, values.length, values.rank, values.slots, values.remat, values.quantization)
     chosen = steps.STEPS if values.step == "all" else (values.step,)
     topology = values.smallest or topologies.parse(values.topology or f"cpu:{values.device_count}")
     console, plans = common.console(), []
@@ -72,6 +80,9 @@ def plan(arguments: list[str]) -> None:
             else:
                 found = plan_lib.make(config, topology, step, setting, mesh)
         plans += [found] if found else []
+        if found and values.table:
+            rows = plan_lib.sharding_table(config, step, found.mesh, setting)
+            tables.print_sharding(step, rows, console)
     tables.print_plans(plans, console)
     if values.json:
         common.write_file(values.json, json.dumps([one.to_json() for one in plans], indent=1).encode())

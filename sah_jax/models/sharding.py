@@ -253,18 +253,24 @@ class Row(NamedTuple):
     bytes_per_device: int
 
 
-def table(tree: Any, mesh: Mesh, rules: Sequence[Rule] = RULES) -> list[Row]:
-    """Returns a row for each leaf, in the tree's order.
+def describe(tree: Any, mesh: Mesh, rules: Sequence[Rule] = RULES) -> Any:
+    """Returns the tree as `jax.ShapeDtypeStruct`s that have shardings.
 
     Raises:
       UserError: see `partition_specs`.
     """
-    placed = jax.tree.leaves(shardings(tree, mesh, rules))
+    return jax.tree.map(
+        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+        tree, shardings(tree, mesh, rules))
+
+
+def table(tree: Any) -> list[Row]:
+    """Returns a row for each leaf of a tree that lies on a mesh or is described so, in its order."""
     rows = []
-    for (path, leaf), sharding in zip(jax.tree_util.tree_leaves_with_path(tree), placed, strict=True):
-        size = math.prod(sharding.shard_shape(leaf.shape)) * np.dtype(leaf.dtype).itemsize
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        size = math.prod(leaf.sharding.shard_shape(leaf.shape)) * np.dtype(leaf.dtype).itemsize
         name = jax.tree_util.keystr(path, simple=True, separator="/")
-        rows.append(Row(name, leaf.shape, np.dtype(leaf.dtype).name, sharding.spec, size))
+        rows.append(Row(name, leaf.shape, np.dtype(leaf.dtype).name, leaf.sharding.spec, size))
     return rows
 
 

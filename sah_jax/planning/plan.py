@@ -17,8 +17,7 @@ from typing import Any
 from jax.sharding import AbstractMesh
 
 from sah_jax import errors
-from sah_jax.models import base as base_lib
-from sah_jax.models import hf_config
+from sah_jax.models import hf_config, sharding, sources
 from sah_jax.planning import steps, topologies
 
 MARGIN = 0.05
@@ -140,7 +139,7 @@ def find_config(model: str) -> pathlib.Path:
       UserError: there is no such file.
     """
     path = pathlib.Path(model)
-    return path.resolve() if path.is_file() else base_lib.find(model) / "config.json"
+    return path.resolve() if path.is_file() else sources.find(model, weights=False).folder / "config.json"
 
 
 def model_name(config: pathlib.Path) -> str:
@@ -185,6 +184,15 @@ def make(
     return Plan(
         model=model_name(config), topology=topology.name, step=step, setting=dataclasses.asdict(setting),
         **share, **result)
+
+
+def sharding_table(
+    config: pathlib.Path, step: str, mesh: dict[str, int], setting: steps.Setting
+) -> list[sharding.Row]:
+    """Returns where each leaf of a step's arguments lives on a mesh of these sizes."""
+    described = steps.describe(
+        step, hf_config.read(config), AbstractMesh(tuple(mesh.values()), tuple(mesh)), setting)
+    return sharding.table(steps.named_arguments(step, described))
 
 
 def smallest(

@@ -18,13 +18,19 @@ from jax.sharding import PartitionSpec as P
 from sah_jax import errors
 from sah_jax.models import base as base_lib
 from sah_jax.models import config as config_lib
-from sah_jax.models import costs, sharding
+from sah_jax.models import costs, quantize, sharding
 from sah_jax.models import decoder as decoder_lib
 from sah_jax.planning import flops
 from sah_jax.programs import lowrank
 from sah_jax.training import step as step_lib
 
 STEPS = ("lora", "prefix", "codelength", "decode")
+"""What can be planned."""
+
+_ARGUMENTS = {
+    "lora": ("state", "params", "batch"), "prefix": ("state", "params", "batch"),
+    "codelength": ("variables", "tokens_BL"), "decode": ("variables", "cache", "tokens_B", "position")}
+
 _BASE_DTYPE = jnp.bfloat16
 
 
@@ -38,6 +44,7 @@ class Setting:
       rank: R of the low-rank pairs.
       slots: S of the prefix.
       remat: a name of `decoder.REMAT_POLICIES`, for the steps that have a backward pass.
+      quantization: of the base, one of `quantize.SCHEMES`; "" for none.
     """
 
     batch: int
@@ -45,6 +52,7 @@ class Setting:
     rank: int = 16
     slots: int = 16
     remat: str = "full"
+    quantization: str = ""
 
 
 class Described(NamedTuple):
@@ -123,22 +131,30 @@ def describe(
         vocab_rows=sharding.padded_rows(spec.vocab_size, mesh), mesh=mesh)
     params = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, _BASE_DTYPE), decoder_lib.abstract_params(decoder))
+    if setting.quantization:
+        params = quantize.abstract(params, setting.quantization)
     batch = step_lib.Batch(
         jax.ShapeDtypeStruct((setting.batch, setting.length + 1), jnp.int32),
         jax.ShapeDtypeStruct((setting.batch, setting.length + 1), jnp.float32))
     if trains:
         theta = _theta(step, decoder, setting)
         state = step_lib.FitState(theta, jax.eval_shape(_OPTIMIZER.init, theta))
-        return Described(decoder, tuple(_placed(tree, mesh) for tree in (state, params, batch)))
+        return Described(decoder, tuple(sharding.describe(tree, mesh) for tree in (state, params, batch)))
     if step == "codelength":
-        return Described(decoder, ({"params": _placed(params, mesh)}, _placed(batch, mesh).tokens_BL))
+        tokens_BL = sharding.describe(batch, mesh).tokens_BL
+        return Described(decoder, ({"params": sharding.describe(params, mesh)}, tokens_BL))
     cache = jax.eval_shape(
         lambda: decoder_lib.init_cache(spec, setting.batch, setting.length, _BASE_DTYPE))
     rules = sharding.decode_rules()
     return Described(decoder, (
-        {"params": _placed(params, mesh, rules)}, _placed(cache, mesh, rules),
+        {"params": sharding.describe(params, mesh, rules)}, sharding.describe(cache, mesh, rules),
         jax.ShapeDtypeStruct((setting.batch,), jnp.int32, sharding=NamedSharding(mesh, P(sharding.BATCH))),
         jax.ShapeDtypeStruct((), jnp.int32, sharding=NamedSharding(mesh, P()))))
+
+
+def named_arguments(step: str, described: Described) -> dict[str, Any]:
+    """Returns the arguments of a step by name."""
+    return dict(zip(_ARGUMENTS[step], described.arguments, strict=True))
 
 
 def trace(step: str, described: Described) -> Traced:
@@ -188,8 +204,3 @@ def _trace_training(step: str, described: Described) -> Traced:
     without = traced(decoder.clone(remat="none"))
     return Traced(real, flops.count(real.jaxpr), flops.count(without.jaxpr) - again)
 
-
-def _placed(tree: Any, mesh: Mesh | AbstractMesh, rules=sharding.RULES) -> Any:
-    return jax.tree.map(
-        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
-        tree, sharding.shardings(tree, mesh, rules))

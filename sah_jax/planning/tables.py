@@ -6,6 +6,7 @@ import rich.box
 import rich.console
 import rich.table
 
+from sah_jax.models import sharding
 from sah_jax.planning import plan as plan_lib
 
 _GIB = 2**30
@@ -35,6 +36,21 @@ def print_plans(plans: Sequence[plan_lib.Plan], console: rich.console.Console) -
                 f"{plan.step}: what is sent is not known, for the compiled text cannot be printed "
                 f"({plan.unreadable})", highlight=False)
     console.print(_KEY, highlight=False)
+
+
+def print_sharding(step: str, rows: Sequence[sharding.Row], console: rich.console.Console) -> None:
+    """Prints where each leaf of a step's arguments lives, and how much of it one device holds."""
+    table = rich.table.Table(
+        title=f"{step}: arguments of one device", box=rich.box.SIMPLE_HEAD, show_edge=False)
+    for name, justify in (("leaf", "left"), ("shape", "left"), ("dtype", "left"), ("spec", "left"),
+                          ("bytes a device", "right")):
+        table.add_column(name, justify=justify)
+    for row in rows:
+        table.add_row(row.path, str(tuple(row.shape)), row.dtype, str(tuple(row.spec)),
+                      f"{row.bytes_per_device:,}")
+    table.add_section()
+    table.add_row("all", "", "", "", f"{sum(row.bytes_per_device for row in rows):,}")
+    console.print(table)
 
 
 MARKDOWN_HEAD = (

@@ -75,7 +75,7 @@ def test_a_moment_lies_as_what_it_is_a_moment_of(tiny_spec):
 def test_no_device_of_an_fsdp_mesh_holds_a_whole_matrix(tiny_spec):
     """Pairs too: half of each was left whole where only `tensor` split it."""
     tree = {key: _trees(tiny_spec)[key] for key in ("params", "program")}
-    for row in sharding.table(tree, _mesh(fsdp=4)):
+    for row in sharding.table(sharding.describe(tree, _mesh(fsdp=4))):
         if len(row.shape) > 1 and "norm" not in row.path and "bias" not in row.path:
             assert row.bytes_per_device == 4 * math.prod(row.shape) // 4, row
 
@@ -93,7 +93,7 @@ def test_decoding_never_gathers_weights(tiny_spec):
 
 def test_the_table_says_what_each_device_holds(tiny_spec):
     params = _trees(tiny_spec)["params"]
-    rows = {row.path: row for row in sharding.table(params, _mesh(2, 2, 2))}
+    rows = {row.path: row for row in sharding.table(sharding.describe(params, _mesh(2, 2, 2)))}
     assert len(rows) == len(jax.tree.leaves(params))
     q = rows["layers/attention/q/kernel"]
     assert q == (q.path, (3, 32, 40), "float32", P(None, "fsdp", "tensor"), 3 * 16 * 20 * 4)

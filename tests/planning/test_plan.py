@@ -6,6 +6,7 @@ import json
 import os
 import resource
 
+import jax
 import pytest
 
 from sah_jax import errors
@@ -127,3 +128,18 @@ def test_a_worker_does_not_fill_the_compilation_cache(tiny_config, tmp_path, mon
     monkeypatch.setitem(os.environ, "JAX_COMPILATION_CACHE_DIR", str(tmp_path))
     plan.make(tiny_config, topologies.parse("cpu:1"), "decode", SETTING)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("step", steps.STEPS)
+@pytest.mark.parametrize("quantization", ["", "nf4"])
+def test_the_table_of_a_step_adds_up_to_its_arguments(tiny_config, step, quantization):
+    setting = dataclasses.replace(SETTING, quantization=quantization)
+    sizes = {"data": 2, "fsdp": 2, "tensor": 1}
+    rows = plan.sharding_table(tiny_config, step, sizes, setting)
+    mesh = jax.sharding.AbstractMesh(tuple(sizes.values()), tuple(sizes))
+    described = steps.describe(step, hf_config.read(tiny_config), mesh, setting)
+    assert sum(row.bytes_per_device for row in rows) == described.argument_bytes
+    assert any(row.path.endswith("q/codes") for row in rows) == bool(quantization)
+    assert {row.path.split("/")[0] for row in rows} == {
+        "decode": {"variables", "cache", "tokens_B", "position"}, "codelength": {"variables", "tokens_BL"},
+    }.get(step, {"state", "params", "batch"})
