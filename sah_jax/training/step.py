@@ -33,9 +33,8 @@ class FitState(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where a step's arguments live: a `NamedSharding` for each leaf."""
+    """Where a step's arguments live: a `NamedSharding` for each leaf. The base stays where it is."""
 
-    params: Any
     state: FitState
     batch: Batch
 
@@ -54,8 +53,7 @@ def places(decoder: decoder_lib.Decoder, state: FitState, rows: int) -> Places |
     if decoder.mesh is None:
         return None
     batch = Batch(*(jax.ShapeDtypeStruct((rows, 1), dtype) for dtype in (jnp.int32, jnp.float32)))
-    trees = (decoder_lib.abstract_params(decoder), state, batch)
-    return Places(*(sharding.shardings(tree, decoder.mesh) for tree in trees))
+    return Places(*(sharding.shardings(tree, decoder.mesh) for tree in (state, batch)))
 
 
 def mean_loss(decoder: decoder_lib.Decoder, variables: dict, batch: Batch) -> jax.Array:
@@ -91,5 +89,5 @@ def make_step(
         return jax.jit(step, donate_argnums=0)
     everywhere = NamedSharding(decoder.mesh, P())
     return jax.jit(
-        step, donate_argnums=0, in_shardings=(placed.state, placed.params, placed.batch),
+        step, donate_argnums=0, in_shardings=(placed.state, None, placed.batch),
         out_shardings=(placed.state, everywhere))

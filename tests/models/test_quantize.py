@@ -1,5 +1,9 @@
 """A quantised kernel is as near as its codes allow, and the decoder computes with what they stand for."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -119,3 +123,47 @@ def test_a_base_model_is_quantised_as_it_is_read(tiny_folder, variant):
     assert 0 < loss["int8"] < loss["nf4"] < 0.5
     with pytest.raises(errors.UserError, match="quantization is 'int3'"):
         base_lib.load_base(tiny_folder, quantization="int3")
+
+
+CHILD = """
+import sys
+sys.path.insert(0, "tests")
+import jax, numpy as np, optax
+from sah_jax.models import base as base_lib, costs, generate, sharding
+from sah_jax.programs import lowrank
+from sah_jax.training import step as step_lib
+
+def losses(base):
+    expand = lambda theta, params: {"params": params, "program": lowrank.expand(theta, 1.0)}
+    theta, optimizer = lowrank.start(base.decoder, 2, 0), optax.adam(1e-2)
+    state = step_lib.FitState(theta, optimizer.init(theta))
+    placed = step_lib.places(base.decoder, state, 8)
+    state = sharding.place(state, placed.state) if placed else state
+    step, found = step_lib.make_step(base.decoder, optimizer, expand, placed), []
+    tokens_BL = np.random.default_rng(0).integers(1, 40, (8, 9)).astype(np.int32)
+    for _ in range(4):
+        state, loss = step(state, base.params, step_lib.Batch(tokens_BL, np.ones((8, 9), np.float32)))
+        found.append(float(loss))
+    texts = generate.generate(base, {"params": base.params}, ["abc", "no. 7"], max_new_tokens=9)
+    bits = costs.token_costs(base.decoder, {"params": base.params}, tokens_BL).ideal_bits
+    return found, np.asarray(bits), texts
+
+for scheme in ("int8", "nf4"):
+    alone = base_lib.load_base(sys.argv[1], quantization=scheme)
+    split = base_lib.load_base(sys.argv[1], mesh=sharding.make_mesh(2, 2, 2), quantization=scheme)
+    assert split.digest == alone.digest
+    assert not split.params["layers"]["ffn"]["up"]["codes"].is_fully_replicated
+    (ours, bits, texts), (theirs, their_bits, their_texts) = losses(split), losses(alone)
+    assert ours[3] < ours[0] and texts == their_texts
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    np.testing.assert_allclose(bits, their_bits, rtol=1e-4, atol=1e-4)
+print("the same")
+"""
+
+
+def test_a_quantised_model_trains_prices_and_writes_on_a_mesh(tiny_folder):
+    flags = " ".join([os.environ["XLA_FLAGS"], "--xla_force_host_platform_device_count=8"])
+    done = subprocess.run(
+        [sys.executable, "-c", "import sah_jax\n" + CHILD, str(tiny_folder)],
+        env={**os.environ, "XLA_FLAGS": flags}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.strip() == "the same", done.stderr
