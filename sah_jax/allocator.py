@@ -12,13 +12,13 @@ import sys
 # Of malloc.h: what `mallopt` sets.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 
-_KEPT_BYTES = 1 << 30
+_KEPT_BYTES = (1 << 31) - 1  # the most that it takes
 
 
 def keep_freed_memory() -> bool:
     """Makes this process use freed memory again; returns whether that could be set.
 
-    Up to 1 GB that is free at the end of the heap is kept. Only the GNU C library on Linux has
+    Up to 2 GB that are free at the end of the heap are kept. Only the GNU C library on Linux has
     these settings; whoever sets its own (`GLIBC_TUNABLES`, `MALLOC_*`) or another allocator keeps it.
     """
     chosen = [name for name in os.environ if name.startswith("MALLOC_")]

@@ -186,20 +186,24 @@ class BytesText(base_lib.BaseModel):
 @pytest.mark.parametrize("shift", range(4))
 def test_a_stop_string_is_found_wherever_its_bytes_fall(tiny_base, variables, monkeypatch, shift):
     """Its bytes come in different stretches, and the end of a stretch may split a letter."""
-    text = "x" * (16 - shift) + "a\N{SNOWMAN}\N{LATIN SMALL LETTER E WITH ACUTE}b" + "y" * 16
-    script = np.frombuffer(text.encode()[:LONG], np.uint8).astype(np.int32)
+    text = "x" * (16 - shift) + "a\N{SNOWMAN}\N{LATIN SMALL LETTER E WITH ACUTE}b" + "y" * 48
+    script = np.frombuffer(text.encode(), np.uint8).astype(np.int32)
     base = BytesText(**{f.name: getattr(tiny_base, f.name) for f in dataclasses.fields(tiny_base)})
+    starts = []
 
     def scripted(decoder, variables, rows, end_tokens, steps, length):
-        start = int(rows.positions_B[0]) - 2  # the start token and one of the prompt
-        out_BC = np.tile(script[start : start + length], (len(rows.next_B), 1))
-        counts_B = np.full(len(out_BC), steps)
-        return rows._replace(positions_B=rows.positions_B + steps), out_BC, counts_B
+        starts.append(int(rows.positions_B[0]) - 2)  # the start token and one of the prompt
+        out_BC = np.tile(script[starts[-1] : starts[-1] + length], (len(rows.next_B), 1))
+        return rows._replace(positions_B=rows.positions_B + steps), out_BC, np.full(len(out_BC), steps)
 
     monkeypatch.setattr(greedy, "stretch", scripted)
     for stop in ("\N{SNOWMAN}", "\N{LATIN SMALL LETTER E WITH ACUTE}", "a\N{SNOWMAN}"):
-        (got,) = generate(base, variables, ["q"], stop=(stop,), max_new_tokens=LONG, batch_size=1)
-        assert got == text.split(stop)[0]
+        starts.clear()
+        (got,) = generate(base, variables, ["q"], stop=(stop,), max_new_tokens=3 * 16, batch_size=1)
+        before = text.split(stop)[0]
+        assert got == before
+        # And the loop ended with the stretch that holds its last byte.
+        assert len(starts) == -(-len((before + stop).encode()) // 16)
 
 
 @pytest.mark.parametrize("adapted", [False, True])

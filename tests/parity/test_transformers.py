@@ -1,24 +1,18 @@
-"""The decoder computes what transformers computes from the same folder, for every family.
-
-The libraries compared with are imported by a fixture: where they are missing these tests
-fail when they are selected, and do not get in the way of the others when they are not.
-"""
+"""The decoder computes what transformers computes from the same folder, for every family."""
 
 import dataclasses
-import importlib
 import math
-import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import parity_models
 import pytest
-import tokenizers
+from parity_models import Pair, reference_logits, SHAPES, TEXTS
 
 from sah_jax.models import base as base_lib
 from sah_jax.models import generate as generate_lib
 from sah_jax.programs import lowrank
-from sah_jax.tasks import nano_math
 from sah_jax.training import losses
 
 pytestmark = pytest.mark.parity
@@ -30,91 +24,6 @@ CODELENGTH_BOUND = 1e-3
 """Most that a codelength may differ, relative to itself."""
 
 NEW_TOKENS = 40
-END, VOCABULARY = "<end>", 320
-
-def _layers(period, last, others, count=4):
-    """Every `period`-th layer is `last`, the rest are `others`."""
-    return [last if (layer + 1) % period == 0 else others for layer in range(count)]
-
-
-YARN = {
-    "rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 24, "beta_fast": 32.0,
-    "beta_slow": 1.0, "attention_factor": 1.2079441541679836}
-
-# Every one has a trait that the others lack.
-SHAPES = {
-    "grouped heads, tied": dict(
-        hidden_size=48, num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True),
-    "all heads, untied": dict(
-        hidden_size=48, num_attention_heads=4, num_key_value_heads=4, tie_word_embeddings=False),
-    "one shared head, other rope base": dict(
-        hidden_size=64, num_attention_heads=8, num_key_value_heads=1, tie_word_embeddings=False,
-        rope_parameters={"rope_theta": 500000.0, "rope_type": "default"}),
-    "wide heads, other norm": dict(
-        hidden_size=48, num_attention_heads=6, num_key_value_heads=3, head_dim=16,
-        tie_word_embeddings=True, rms_norm_eps=1e-3,
-        rope_parameters={"rope_theta": 700.0, "rope_type": "default"}),
-    "biases everywhere, llama3 rope": dict(
-        hidden_size=48, num_attention_heads=4, num_key_value_heads=2, attention_bias=True,
-        mlp_bias=True, rope_parameters={
-            "rope_theta": 10000.0, "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0, "original_max_position_embeddings": 32}),
-    "linear rope": dict(
-        hidden_size=48, num_attention_heads=4, num_key_value_heads=2,
-        rope_parameters={"rope_theta": 10000.0, "rope_type": "linear", "factor": 4.0}),
-    "smollm3": dict(
-        model_type="smollm3", hidden_size=48, num_attention_heads=4, num_key_value_heads=2,
-        num_hidden_layers=4, no_rope_layers=_layers(4, 0, 1), pad_token_id=0,
-        rope_parameters={"rope_theta": 5000000.0, "rope_type": "default"}),
-    "smollm3, windows where nothing rotates": dict(
-        model_type="smollm3", hidden_size=48, num_attention_heads=4, num_key_value_heads=2,
-        num_hidden_layers=4, no_rope_layer_interval=2, pad_token_id=0, use_sliding_window=True,
-        sliding_window=16, tie_word_embeddings=False,
-        rope_parameters={"rope_theta": 50000.0, "rope_type": "default"}),
-    "olmo2": dict(
-        model_type="olmo2", hidden_size=48, num_attention_heads=4, num_key_value_heads=2, pad_token_id=0,
-        rope_parameters={"rope_theta": 500000.0, "rope_type": "default"}),
-    "olmo3, as pre-trained": dict(
-        model_type="olmo3", hidden_size=48, num_attention_heads=4, num_key_value_heads=4, pad_token_id=0,
-        num_hidden_layers=4, sliding_window=24, bos_token_id=None, layer_types=_layers(
-            4, "full_attention", "sliding_attention")),
-    "olmo3, as released": dict(
-        model_type="olmo3", hidden_size=80, num_attention_heads=5, num_key_value_heads=1, pad_token_id=0,
-        num_hidden_layers=4, sliding_window=20, bos_token_id=None, layer_types=_layers(
-            4, "full_attention", "sliding_attention"),
-        rope_parameters={
-            "sliding_attention": {"rope_type": "default", "rope_theta": 500000.0},
-            "full_attention": YARN | {"rope_theta": 500000.0}}),
-    "qwen2": dict(
-        model_type="qwen2", hidden_size=48, num_attention_heads=4, num_key_value_heads=2,
-        tie_word_embeddings=True, rope_parameters={"rope_theta": 1000000.0, "rope_type": "default"}),
-    "qwen2, later layers with windows": dict(
-        model_type="qwen2", hidden_size=48, num_attention_heads=4, num_key_value_heads=2,
-        use_sliding_window=True, sliding_window=18, max_window_layers=1, num_hidden_layers=3),
-    "qwen3": dict(
-        model_type="qwen3", hidden_size=48, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
-        rope_parameters={"rope_theta": 1000000.0, "rope_type": "default"}),
-}
-
-TEXTS = (
-    "Tom has 3 pears.",
-    "A",
-    "Ann has 14 pears. She buys 9 more. How many pears does Ann have now?",
-    "Where is the cat?\nThe cat sits on the mat, and the dog in the sun.",
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """One model folder, read by both libraries."""
-
-    base: base_lib.BaseModel
-    reference: types.SimpleNamespace  # a transformers model
-    libraries: types.SimpleNamespace
-
-    @property
-    def variables(self):
-        return {"params": self.base.params}
 
 
 class TokenText(base_lib.BaseModel):
@@ -124,87 +33,13 @@ class TokenText(base_lib.BaseModel):
         return "".join(f"{token} " for token in tokens)
 
 
-@pytest.fixture(scope="module")
-def libraries():
-    modules = {name: importlib.import_module(name) for name in ("torch", "transformers", "peft")}
-    modules["torch"].set_num_threads(1)
-    return types.SimpleNamespace(**modules)
-
-
-def _byte_level_tokenizer():
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = tokenizers.decoders.ByteLevel()
-    tokenizer.train_from_iterator(TEXTS * 3, tokenizers.trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=[END, "<start>"], show_progress=False,
-        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet()))
-    return tokenizer
-
-
-def _randomise(torch, model):
-    """Draws weights that make the logits of order 1 and every part of the model matter."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            noise = torch.randn(weight.shape, generator=generator)
-            if weight.ndim == 1:
-                weight.copy_(0.3 * noise + ("norm" in name))
-            elif "embed_tokens" in name:
-                # A tied embedding is the head too.
-                weight.copy_(noise * (2 / weight.shape[-1] ** 0.5))
-            else:
-                weight.copy_(noise / weight.shape[-1] ** 0.5)
-
-
-def _save_random(libraries, folder, shape):
-    shape = dict(shape)
-    config = libraries.transformers.AutoConfig.for_model(shape.pop("model_type", "llama"), **{
-        "vocab_size": VOCABULARY, "intermediate_size": 72, "num_hidden_layers": 3,
-        "max_position_embeddings": 192, "eos_token_id": 0, "bos_token_id": 1, **shape})
-    model = libraries.transformers.AutoModelForCausalLM.from_config(config, dtype=libraries.torch.float32)
-    _randomise(libraries.torch, model)
-    model.save_pretrained(folder)
-    (folder / "generation_config.json").unlink(missing_ok=True)
-    _byte_level_tokenizer().save(str(folder / "tokenizer.json"))
-
-
 @pytest.fixture(scope="module", params=[*SHAPES, "nano"])
-def pair(request, libraries, tmp_path_factory) -> Pair:
+def pair(request, libraries, read_pair, tmp_path_factory) -> Pair:
     folder = base_lib.SHIPPED / "nano"
     if request.param != "nano":
         folder = tmp_path_factory.mktemp("parity") / "model"
-        _save_random(libraries, folder, SHAPES[request.param])
-    reference = libraries.transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=libraries.torch.float32, attn_implementation="eager").eval()
-    return Pair(base_lib.load_base(folder), reference, libraries)
-
-
-@pytest.fixture
-def largest(record_property):
-    """Notes the largest difference seen, for whoever reads the results."""
-    def note(what, difference):
-        record_property(what, float(difference))
-        print(f"{what}: {difference:.2e}")
-        return difference
-
-    return note
-
-
-def _tokens(pair, rows, length):
-    """Rows of tokens that fit the model, the start token first; int32 [rows, length]."""
-    if pair.base.name == "nano":
-        examples = nano_math.NanoMath().examples("train", 8 * rows)
-        tokens = pair.base.encode("".join(one.prompt + one.answer for one in examples))
-    else:
-        tokens = np.random.default_rng(0).integers(0, pair.base.spec.vocab_size, rows * length)
-    tokens_BL = np.array(tokens[: rows * length], np.int32).reshape(rows, length)
-    tokens_BL[:, 0] = pair.base.spec.start_token
-    return tokens_BL
-
-
-def _reference_logits(pair, model, tokens_BL):
-    with pair.libraries.torch.no_grad():
-        return model(input_ids=pair.libraries.torch.tensor(tokens_BL).long()).logits.numpy()
+        parity_models.save_random(libraries, folder, SHAPES[request.param])
+    return read_pair(folder)
 
 
 def _up_to(tokens, ends):
@@ -224,8 +59,9 @@ def test_the_folder_is_read_as_it_was_written(pair):
 
 def test_logits_are_those_of_transformers(pair, largest):
     length = pair.base.spec.max_positions // 2
-    tokens_BL = _tokens(pair, 3, length)
-    expected_BLV = _reference_logits(pair, pair.reference, tokens_BL)
+    assert not pair.base.spec.windows or length > 2 * min(pair.base.spec.windows)
+    tokens_BL = parity_models.tokens(pair, 3, length)
+    expected_BLV = reference_logits(pair, pair.reference, tokens_BL)
     logits_BLV = jax.jit(pair.base.decoder.apply)(pair.variables, tokens_BL)
     assert 0.5 < np.std(expected_BLV) < 10  # so that the bound means something
     assert largest("logits", np.max(np.abs(logits_BLV - expected_BLV))) < LOGIT_BOUND
@@ -236,6 +72,7 @@ def test_greedy_continuations_are_those_of_transformers(pair):
     rows = [[pair.base.spec.start_token, *pair.base.encode(text)] for text in TEXTS]
     longest = max(map(len, rows))
     assert len({len(row) for row in rows}) == len(rows)
+    assert not pair.base.spec.windows or longest + NEW_TOKENS > 2 * min(pair.base.spec.windows)
     attention_BL = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
     padded_BL = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
     with torch.no_grad():
@@ -304,8 +141,8 @@ def test_low_rank_adapters_are_those_of_peft(pair, largest):
                 with torch.no_grad():
                     module.lora_A["default"].weight.copy_(torch.tensor(pair_JIO["a"][index].T))
                     module.lora_B["default"].weight.copy_(torch.tensor(pair_JIO["b"][index].T))
-        tokens_BL = _tokens(pair, 2, 48)
-        expected_BLV = _reference_logits(pair, adapted, tokens_BL)
+        tokens_BL = parity_models.tokens(pair, 2, 48)
+        expected_BLV = reference_logits(pair, adapted, tokens_BL)
     finally:
         adapted.unload()  # gives the reference back as it was
     program = lowrank.expand(jax.tree.map(jnp.asarray, factors), alpha / rank)
