@@ -28,9 +28,13 @@ READER = """
 import os, pathlib, sys
 if sys.argv[1] == "one core":
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+from absl import flags
 from sah_jax.cli import common
+values = flags.FlagValues()
+common.define_model(values, "Base model.")
+values(["sah", "--model=nano"])
 for path in sys.argv[2:]:
-    _, decoded, _ = common.decode_program(pathlib.Path(path), "nano", "float32")
+    _, decoded, _ = common.decode_program(pathlib.Path(path), values)
     print(decoded.family)
 """
 

@@ -50,7 +50,7 @@ def test_a_killed_point_is_made_as_if_it_had_not_been(nano, tmp_path, monkeypatc
 
 def test_a_study_saves_as_often_as_its_config_says(tmp_path, monkeypatch, nano):
     plans, console = [], rich.console.Console(file=io.StringIO())
-    monkeypatch.setattr(runner.base_lib, "load_base", lambda *_: nano)
+    monkeypatch.setattr(runner.base_lib, "load_base", lambda *_, **__: nano)
 
     def make(*arguments):
         plans.append(arguments[-1])
