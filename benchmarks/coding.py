@@ -5,7 +5,8 @@
 
 One thread on both sides, repeats interleaved, medians of CPU seconds. Parts:
   from probabilities   both sides get the same float32 probabilities, build their integer model
-                       of every row, and encode or decode one token a row
+                       of every row, and encode or decode one token a row; ours is told that they
+                       sum to 1, and the peer takes it for granted too
   from logits          as above, softmax included (numpy's on the peer's side)
   models prebuilt      the peer's floor: nothing but coding; ours from given intervals
   reference            the Decimal interval of 2,000 digits that the reference computes
