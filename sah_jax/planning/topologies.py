@@ -116,7 +116,7 @@ def check_compiler(topology: Topology) -> None:
     if topology.chip is not None and importlib.util.find_spec("libtpu") is None:
         raise errors.UserError(
             f"{topology.name}: libtpu, which compiles for TPUs (also on a machine without one), is not "
-            "installed; install it with pip install 'sah_jax[tpu]', or simulate devices with "
+            "installed; run pip install '.[tpu]' in this package's repository, or simulate devices with "
             "--device-count.")
 
 
@@ -142,5 +142,5 @@ def devices(topology: Topology) -> list:
     except RuntimeError as error:
         raise errors.UserError(
             f"{topology.name}: libtpu cannot describe it ({str(error).splitlines()[0]}); install the "
-            "pinned version with pip install 'sah_jax[tpu]'.") from error
+            "pinned version with pip install '.[tpu]'.") from error
     return list(described.devices)

@@ -40,5 +40,5 @@ def test_another_name_is_refused_with_names_to_take(name):
 
 def test_a_missing_compiler_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(errors.UserError, match=r"is not installed; .*pip install 'sah_jax\[tpu\]'"):
+    with pytest.raises(errors.UserError, match=r"is not installed; .*pip install '\.\[tpu\]'"):
         topologies.devices(topologies.parse("v5e:2x2"))
