@@ -20,6 +20,10 @@ def study(arguments: list[str]) -> None:
     common.parse(study, values, arguments, [])
     if values.config is None or values.workdir is None:
         raise errors.UserError("--config and --workdir are both needed; see sah study --help.")
+    from sah_jax.training import distributed
+
+    if distributed.initialize():
+        distributed.check_one_host()
     from sah_jax.studies import grid, runner
 
     console = common.console()

@@ -22,11 +22,13 @@ _BATCHES_AHEAD = 4
 
 def initialize(
     coordinator: str = "", num_processes: int | None = None, process_id: int | None = None
-) -> None:
+) -> bool:
     """Joins a job of several processes; must run before JAX starts.
 
     What is not given is taken from `ENVIRONMENT`. A coordinator of "auto" leaves everything to JAX,
     which knows TPU pods, Slurm and MPI. With no coordinator, this process is the whole job.
+
+    Returns whether there is a job that was joined.
 
     Args:
       coordinator: host:port of the first process, or "auto".
@@ -39,21 +41,30 @@ def initialize(
     given = [os.environ.get(name, "") for name in ENVIRONMENT]
     coordinator = coordinator or given[0]
     if not coordinator:
-        return
+        return False
     try:
         if coordinator == "auto":
             jax.distributed.initialize()
-            return
+            return True
         counts = [given if given is not None else int(text)
                   for given, text in zip((num_processes, process_id), given[1:], strict=True)]
         # What the CPU backend has for collectives between processes.
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(coordinator, *counts)
+        return True
     except (ValueError, RuntimeError) as error:
         raise errors.UserError(
             f"the job at {coordinator!r} cannot be joined ({' '.join(str(error).split())}), expected a "
             f"coordinator, a number of processes and this one's id; give them, or set "
             f"{', '.join(ENVIRONMENT)}.") from error
+
+
+def check_one_host() -> None:
+    """Raises a `UserError` in a job of several processes: studies do not run there yet."""
+    if jax.process_count() > 1:
+        raise errors.UserError(
+            f"this is process {jax.process_index()} of a job of {jax.process_count()}, expected one host: "
+            "training steps run over several, studies do not yet; take a slice of one host, such as v5e:2x4.")
 
 
 def host_rows(sharding: jax.sharding.NamedSharding, rows: int) -> slice:
