@@ -13,13 +13,13 @@ import collections
 import json
 import pathlib
 import random
-import re
 import signal
 import tempfile
 import time
 
 import jax
 import numpy as np
+import peak_memory
 import tiny_model
 
 from sah_jax import errors
@@ -86,14 +86,6 @@ def mutate(rng: random.Random, data: bytes, others: list[bytes]) -> bytes:
     return bytes(changed)
 
 
-def _peak_bytes(reset: bool = False) -> int:
-    """Returns this process's peak RSS since it was last reset."""
-    status = pathlib.Path("/proc/self/status").read_text()
-    if reset:
-        pathlib.Path("/proc/self/clear_refs").write_text("5")
-    return 1024 * int(re.search(rf"{'VmRSS' if reset else 'VmHWM'}:\s+(\d+)", status)[1])
-
-
 def _decode(name: str, data: bytes, base: base_lib.BaseModel) -> str:
     """Returns a digest of what a file decodes to."""
     if name.startswith("texts"):
@@ -130,7 +122,7 @@ def run(num_files: int, seed: int) -> dict:
     for number in range(num_files):
         [name] = rng.choices(list(weights), list(weights.values()))
         data = mutate(rng, files[name], list(files.values()))
-        before, start = _peak_bytes(reset=True), time.process_time()
+        before, start = peak_memory.reset(), time.process_time()
         _limit(MOST_SECONDS, MOST_WAIT)
         try:
             same = _decode(name, data, base) == originals[name]
@@ -146,7 +138,7 @@ def run(num_files: int, seed: int) -> dict:
             outcome = "other in spite of a check"
         counts[f"{name} {outcome}"] += 1
         slowest = max(slowest, time.process_time() - start)
-        grown = max(grown, _peak_bytes() - before)
+        grown = max(grown, peak_memory.peak() - before)
         if number % CLEAR_EVERY == CLEAR_EVERY - 1:
             jax.clear_caches()
     return {"files": num_files, "seed": seed, "outcomes": dict(sorted(counts.items())),

@@ -1,5 +1,6 @@
 """How far our logits are from those of transformers on the same weights, as a record."""
 
+import importlib
 import importlib.metadata
 from collections.abc import Callable
 from typing import Any
@@ -33,8 +34,7 @@ def compare(base: base_lib.BaseModel, found: sources.Source, say: Callable[[str]
     tokens = [base.spec.start_token, *base.encode(PROMPT)]
     tokens_1L = np.array([tokens[: base.spec.max_positions]], np.int32)
     try:
-        import torch
-        import transformers
+        transformers, torch = map(importlib.import_module, ("transformers", "torch"))
     except ImportError as error:
         return {"compared": False, "reason": f"{error.name} is not installed"}
     if found.seed is not None or not any(
