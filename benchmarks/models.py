@@ -3,75 +3,115 @@
 
     python benchmarks/models.py [--only PART] [--json FILE]     (needs the extra "parity")
 
-One thread on both sides, repeats interleaved, medians of CPU seconds; random weights. Parts,
-each for the models of `model_folders` ("lora tiny", "generate mid", ...):
+Each side in a process of its own, as its users run it, on one thread; repeats interleaved, medians
+of CPU seconds. Random weights. Parts, each for the models of `model_folders` ("lora tiny",
+"generate mid", ...):
   lora         a step of AdamW on rank-1 and rank-8 adapters of all projections, 8 rows of 128 tokens
   codelength   what each token costs, 8 rows of 128 tokens
   generate     greedy continuations of 16 prompts of 33 to 64 tokens by 128 tokens; nothing ends a row
   start        a fresh process up to the end of its first codelength, or step; compilation cache warm
 """
 
+import contextlib
+import importlib
+import multiprocessing
 import os
+import pathlib
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib import metadata
 
-os.environ |= {"OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+import model_folders
+import numpy as np
+from common import arguments, figure, write
 
-import pathlib  # noqa: E402
-import resource  # noqa: E402
-import subprocess  # noqa: E402
-import sys  # noqa: E402
-import tempfile  # noqa: E402
-
-import model_folders  # noqa: E402
-import models_ours  # noqa: E402
-import models_peer  # noqa: E402
-import numpy as np  # noqa: E402
-import transformers  # noqa: E402
-from common import arguments, figure, paired, write  # noqa: E402
-
-RATE = "tokens per CPU second"
-EAGER = f"transformers {transformers.__version__}"
+SIDES = ("models_ours", "models_peer")
+EAGER = f"transformers {metadata.version('transformers')}"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 TRAINED = model_folders.BATCH * model_folders.LENGTH
 SCORED = model_folders.BATCH * (model_folders.LENGTH - 1)
 WRITTEN = model_folders.PROMPTS * model_folders.NEW_TOKENS
 REPEATS = {"tiny": 9, "smollm3": 9, "olmo3": 9, "mid": 5}
+PROCESSES = 3
 
 
-def compare(name: str, count: int, ours, peer, repeats: int) -> dict:
-    seconds = paired(ours, peer, repeats)
-    return figure(name, RATE, count / seconds[0], count / seconds[1], EAGER, repeats)
+def serve(side: str, what: str, given: tuple, pipe) -> None:
+    """Calls what a side makes whenever asked to; answers with the CPU seconds and the result."""
+    call = getattr(importlib.import_module(side), f"make_{what}")(*given)
+    while pipe.recv():
+        start = time.process_time()
+        result = call()
+        pipe.send((time.process_time() - start, result))
+
+
+@contextlib.contextmanager
+def both_sides(what: str, *given) -> Iterator[list]:
+    """Yields functions that run our call and the peer's once: () -> (CPU seconds, result)."""
+    context, processes, asks = multiprocessing.get_context("spawn"), [], []
+    for side in SIDES:
+        here, there = context.Pipe()
+        processes.append(context.Process(target=serve, args=(side, what, given, there), daemon=True))
+        processes[-1].start()
+        there.close()  # so that a side that fails is an end of file here
+
+        def ask(pipe=here):
+            pipe.send(True)
+            return pipe.recv()
+
+        asks.append(ask)
+    yield asks
+    for process in processes:
+        process.terminate()
+
+
+def compare(name: str, model: str, tokens: int, sides: list) -> dict:
+    times = [[ask()[0] for ask in sides] for _ in range(REPEATS[model])]
+    ours, peer = (tokens / statistics.median(side) for side in zip(*times, strict=True))
+    return figure(f"{name}, {model}", "tokens per CPU second", ours, peer, EAGER, len(times))
 
 
 def lora(model: str, folder: pathlib.Path) -> list[dict]:
-    return [compare(f"LoRA step, r={rank}, {model}", TRAINED, models_ours.make_lora(folder, rank),
-                    models_peer.make_lora(folder, rank), REPEATS[model]) for rank in (1, 8)]
+    figures = []
+    for rank in (1, 8):
+        with both_sides("lora", folder, rank) as sides:
+            for ask in sides:
+                ask()
+            figures.append(compare(f"LoRA step, r={rank}", model, TRAINED, sides))
+    return figures
 
 
 def codelength(model: str, folder: pathlib.Path) -> list[dict]:
-    ours, peer = models_ours.make_codelength(folder), models_peer.make_codelength(folder)
-    np.testing.assert_allclose(ours(), peer(), rtol=1e-4)
-    return [compare(f"codelength, {model}", SCORED, ours, peer, REPEATS[model])]
+    with both_sides("codelength", folder) as sides:
+        np.testing.assert_allclose(*(ask()[1] for ask in sides), rtol=1e-4)
+        return [compare("codelength", model, SCORED, sides)]
 
 
 def generate(model: str, folder: pathlib.Path) -> list[dict]:
-    ours, peer = models_ours.make_generate(folder), models_peer.make_generate(folder)
-    if ours() != peer():
-        raise SystemExit(f"{model}: the two sides wrote different tokens")
-    return [compare(f"greedy generation, {model}", WRITTEN, ours, peer, (REPEATS[model] + 1) // 2)]
+    with both_sides("generate", folder) as sides:
+        ours, peer = (ask()[1] for ask in sides)
+        if ours != peer:
+            raise SystemExit(f"{model}: the two sides wrote different tokens")
+        return [compare("greedy generation", model, WRITTEN, sides)]
 
 
 def start(model: str, folder: pathlib.Path) -> list[dict]:
+    def process(side: str, what: str) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        script = pathlib.Path(__file__).with_name(f"{side}.py")
+        subprocess.run([sys.executable, script, what, folder], check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
     figures = []
     for what in ("codelength", "lora"):
-        def process(side, what=what) -> float:
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run([sys.executable, side.__file__, what, str(folder)], check=True)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-        process(models_ours), process(models_peer)
-        times = [(process(models_ours), process(models_peer)) for _ in range(REPEATS["mid"])]
-        figures.append(figure(f"start to first {what}, {model}", "CPU seconds", *np.median(times, axis=0),
-                              EAGER, len(times)))
+        times = [[process(side, what) for side in SIDES] for _ in range(1 + PROCESSES)]
+        ours, peer = np.median(times[1:], axis=0)  # the first fills our compilation cache
+        figures.append(figure(f"start to first {what}, {model}", "CPU seconds", ours, peer, EAGER, PROCESSES))
     return figures
 
 
@@ -80,6 +120,7 @@ PARTS = {"lora": lora, "codelength": codelength, "generate": generate, "start": 
 
 def main() -> None:
     given = arguments(__doc__.splitlines()[0])
+    os.environ |= ONE_THREAD
     figures = []
     with tempfile.TemporaryDirectory() as root:
         for model in model_folders.SHAPES:
