@@ -67,7 +67,7 @@ DATA = (
     Rule(r"attention/[kv]", P(None, BATCH, "tensor", None, None)),
     Rule(r"(tokens|weights|positions)_BL", P(BATCH, None)),
 )
-"""The KV cache [J, B, K, T, H] and batches."""
+"""The KV cache (keys [J, B, K, H, T], values [J, B, K, T, H]) and batches."""
 
 RULES = WEIGHTS + PROGRAM + DATA
 
@@ -130,7 +130,7 @@ def mesh_text(mesh: Mesh | None) -> str:
 def check_codelength(mesh: Mesh | None) -> None:
     """Raises a `UserError` on a mesh under which no codelength is reported.
 
-    In bfloat16, splitting matrix products moves the logits: 19 % of tokens kept their bits.
+    Splitting matrix products adds their terms in another order, which moves logits, most in bfloat16.
     """
     if mesh is not None and mesh.shape["tensor"] > 1:
         raise errors.UserError(

@@ -61,10 +61,12 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
     fields = dataclasses.fields(StudyConfig)
     names = [field.name for field in fields]
     required = {field.name for field in fields if field.default is dataclasses.MISSING}
+    defaults = {field.name: field.default for field in fields if field.name not in required}
     if wrong := sorted((required - set(given)) | (set(given) - set(names))):
         raise errors.UserError(
             f"config key {wrong[0]!r} is {'unknown' if wrong[0] in given else 'missing'}; "
             f"a study has the keys {', '.join(names)}.")
+    given = {**defaults, **given}
     for key, kind in (("models", str), ("tasks", str), ("seeds", int)):
         values = given[key]
         if not isinstance(values, (list, tuple)) or not values or any(type(v) is not kind for v in values):
@@ -75,14 +77,14 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
             f"config key 'dtype' is {given['dtype']!r}, expected one of {', '.join(base_lib.DTYPES)}.")
     for model in given["models"]:
         sources.find(model, weights=False)
-    mesh = _mesh_text(given.get("mesh", ""))
-    if given.get("remat", "none") not in decoder_lib.REMAT_POLICIES:
+    mesh = _mesh_text(given["mesh"])
+    if given["remat"] not in decoder_lib.REMAT_POLICIES:
         raise errors.UserError(
             f"config key 'remat' is {given['remat']!r}, expected one of "
             f"{', '.join(decoder_lib.REMAT_POLICIES)}.")
-    if given.get("quantization"):
+    if given["quantization"]:
         quantize.check_scheme(given["quantization"])
-    every = given.get("checkpoint_every", 0)
+    every = given["checkpoint_every"]
     if type(every) is not int or every < 0:
         raise errors.UserError(
             f"config key 'checkpoint_every' is {every!r}, expected a number of steps, or 0 for none.")
@@ -112,8 +114,7 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
         models=tuple(given["models"]), dtype=given["dtype"], tasks=tuple(given["tasks"]),
         families=families, seeds=tuple(given["seeds"]), num_selection=given["num_selection"],
         num_test=given["num_test"], selection=given["selection"], check=given["check"], mesh=mesh,
-        remat=given.get("remat", "none"), quantization=given.get("quantization", ""),
-        checkpoint_every=every)
+        remat=given["remat"], quantization=given["quantization"], checkpoint_every=every)
 
 
 def _mesh_text(given: Any) -> str:
