@@ -273,15 +273,10 @@ def test_a_failed_verification_is_an_error(coded, capsys, monkeypatch):
     assert "the machine is on fire" in said
 
 
-def test_a_study_on_several_hosts_is_refused(capsys, monkeypatch, tmp_path):
-    from sah_jax.training import distributed
-
-    monkeypatch.setattr(distributed.jax, "process_count", lambda: 4)
-    monkeypatch.setattr(distributed.jax.distributed, "initialize", lambda *_: None)
-    monkeypatch.setenv("SAH_COORDINATOR", "auto")
+def test_only_is_make_or_nothing(capsys, tmp_path):
     (tmp_path / "config.py").write_text(CONFIG)
-    assert "expected one host" in _refused(
-        capsys, "study", f"--config={tmp_path / 'config.py'}", f"--workdir={tmp_path}")
+    assert "--only is 'verify', expected make" in _refused(
+        capsys, "study", f"--config={tmp_path / 'config.py'}", f"--workdir={tmp_path}", "--only=verify")
 
 
 def test_plan_compiles_for_simulated_devices(tmp_path, capsys):
