@@ -79,8 +79,10 @@ def verify_together(
         return False
     for number, verdict in refused.items():
         settle(number, verdict)
-    for (number, order), got in zip(orders.items(), answers, strict=False):
-        settle(number, order.verdict(got))
+    numbers = list(orders)
+    # To the end of the answers: the process has still to leave its job, and may yet break down.
+    for index, got in enumerate(answers):
+        settle(numbers[index], orders[numbers[index]].verdict(got))
     return True
 
 

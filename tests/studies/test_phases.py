@@ -46,7 +46,7 @@ def job(tmp_path_factory):
          "--noreport"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1", "SAH_COORDINATOR": address,
              "SAH_NUM_PROCESSES": "2", "SAH_PROCESS_ID": str(number)}) for number in range(2)]
-    told = [host.communicate(timeout=500)[0] for host in hosts]
+    told = [host.communicate(timeout=900)[0] for host in hosts]
     assert [host.returncode for host in hosts] == [0, 0], "\n".join(told)
     return folder, told
 
