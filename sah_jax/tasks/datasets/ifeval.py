@@ -59,8 +59,21 @@ class IFEval(builder.Builder):
         return "key", row["key"]
 
 
+def _instructions(record: formats.Record) -> dict:
+    """Returns the instructions of a stored row and their arguments."""
+    names = checks.field(record, "instruction_id_list", list)
+    arguments = checks.field(record, "kwargs", list)
+    if not names or len(names) != len(arguments) or not all(isinstance(name, str) for name in names):
+        raise errors.UserError(
+            f"{record.where}: got the instructions {names} and {len(arguments)} kwargs, expected at least "
+            "one name and one object for each; correct the row.")
+    return {"instruction_id_list": names, "kwargs": json.dumps(arguments, ensure_ascii=False)}
+
+
 class IFEvalTrain(builder.Builder):
     """Training conversations of two turns, user and assistant, as the rejection sampler writes them.
+
+    Where a row says which instructions are in it, as a row of the test does, it can be held out and scored.
 
     Published nowhere: the reference's file is not released. A turn is a text, or an object with its
     text in "content".
@@ -73,7 +86,10 @@ class IFEvalTrain(builder.Builder):
         "Lambert et al., Tulu 3: Pushing Frontiers in Open Language Model Post-Training, 2024, "
         "arXiv:2411.15124")
     LICENSE = "that of the prompts (ODC-BY 1.0 for RLVR-IFeval) and of the model that answered"
-    FEATURES = {"conversations": tfds.features.Sequence(tfds.features.Text(), length=2)}
+    FEATURES = {
+        "conversations": tfds.features.Sequence(tfds.features.Text(), length=2),
+        **{name: IFEval.FEATURES[name] for name in ("instruction_id_list", "kwargs")},
+    }
     SPLITS = {
         "train": Split(0, (
             (File("ifeval/ifeval_train.jsonl"),),
@@ -89,7 +105,10 @@ class IFEvalTrain(builder.Builder):
                 f"{record.where}: got {len(turns)} turns in conversations, expected two texts, of user and "
                 "assistant; correct the row.")
         named = formats.Record(record.where, dict(zip(("the user's turn", "the answer"), turns, strict=True)))
-        return {"conversations": [checks.text(named, name) for name in named.values]}
+        told = {"instruction_id_list": [], "kwargs": "[]"}
+        if "instruction_id_list" in record.values:
+            told = _instructions(record)
+        return {"conversations": [checks.text(named, name) for name in named.values], **told}
 
     def identity(self, row):
         """Exact repeats are left out by the sampler."""

@@ -13,7 +13,8 @@ _SHA256 = "fb39a5d8c05c042ece92eae37dfd5ea414a5979df2bf3ad3b86411bef8205725"
 class MetaMathQA(builder.Builder):
     """Training questions with worked answers that end in "The answer is: ...".
 
-    A question may come with several answers, so nothing is unique. The hub file's SHA-256 is the one
+    A question may come with several answers, so nothing is unique; original_question is what a question was
+    made from, empty where a file does not say. The hub file's SHA-256 is the one
     that others publish for this revision; we could not download it ourselves.
     """
 
@@ -24,7 +25,7 @@ class MetaMathQA(builder.Builder):
         "Yu et al., MetaMath: Bootstrap Your Own Mathematical Questions for Large Language Models, 2023, "
         "arXiv:2309.12284")
     LICENSE = "MIT"
-    FEATURES = {name: tfds.features.Text() for name in ("query", "response", "type")}
+    FEATURES = {name: tfds.features.Text() for name in ("query", "response", "type", "original_question")}
     SPLITS = {
         "train": Split(
             395_000,
@@ -34,4 +35,6 @@ class MetaMathQA(builder.Builder):
 
     def parse(self, record):
         """See `Builder.parse`."""
-        return {name: checks.text(record, name) for name in self.FEATURES}
+        row = {name: checks.text(record, name) for name in ("query", "response", "type")}
+        told = record.values.get("original_question") is not None
+        return {**row, "original_question": checks.field(record, "original_question", str) if told else ""}
