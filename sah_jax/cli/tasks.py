@@ -38,7 +38,8 @@ def score(arguments: list[str]) -> None:
     0, or "prompt", its text with or without the task's template.
     """
     values = flags.FlagValues()
-    flags.DEFINE_string("task", None, "Task, with its options: flores or gsm8k:reference.", flag_values=values)
+    flags.DEFINE_string(
+        "task", None, "Task, with its options: flores or gsm8k:reference.", flag_values=values)
     flags.DEFINE_string("predictions", None, "File of predictions, JSON lines.", flag_values=values)
     flags.DEFINE_integer(
         "num", None, "Only the first so many test items are asked for; default: all.", lower_bound=1,
@@ -57,13 +58,15 @@ def score(arguments: list[str]) -> None:
         print(json.dumps({
             "task": task.name, "num_scored": found.score.num_scored,
             "metrics": {
-                name: {"value": one.value, "stderr": None if math.isnan(one.stderr) else one.stderr, "num": one.num}
+                name: {"value": one.value, "stderr": None if math.isnan(one.stderr) else one.stderr,
+                       "num": one.num}
                 for name, one in found.score.metrics.items()},
             "missing": found.missing, "unknown_lines": found.unknown}))
         return
     print(f"{task.name}: {found.score.num_scored:,} test items scored")
     for name, one in found.score.metrics.items():
         print(f"  {name:24} {one.value:9.4f} ± {one.stderr:.4f}  over {one.num:,}")
-    for what, numbers in (("items without a prediction", found.missing), ("lines of no test item", found.unknown)):
+    for what, numbers in (
+            ("items without a prediction", found.missing), ("lines of no test item", found.unknown)):
         if numbers:
             print(f"{len(numbers):,} {what}: {', '.join(map(str, numbers))}")

@@ -115,7 +115,7 @@ class Score:
         value, stderr = pool(rows), math.nan
         if len(rows) > 1:
             draw = np.random.RandomState(_SEED)
-            values = [pool(rows[draw.randint(0, len(rows), len(rows))]) for _ in range(RESAMPLES)]
+            values = [pool(rows[draw.randint(0, len(rows), len(rows), np.int64)]) for _ in range(RESAMPLES)]
             stderr = statistics.stdev(values)
         return cls(value, stderr, outcomes, {name: Metric(value, stderr, num or len(rows))})
 

@@ -37,7 +37,7 @@ def first_fitting(
         fitting = []
         for example in task.examples("train", looked_at, seed):
             try:
-                tokens = TokenExample(*(tuple(base.encode(text)) for text in (example.prompt, example.answer)))
+                tokens = TokenExample(tuple(base.encode(example.prompt)), tuple(base.encode(example.answer)))
             except errors.UserError:
                 continue
             if len(tokens.prompt) + len(tokens.answer) < max_tokens:
