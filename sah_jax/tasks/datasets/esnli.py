@@ -72,7 +72,8 @@ class ESNLI(builder.Builder):
         if "gold_label" in record.values:
             record = formats.Record(record.where, {
                 ours: record.values[theirs] for ours, theirs in _OURS.items() if theirs in record.values})
-        label = checks.field(record, "label", type(record.values.get("label", 0)))
+        named = isinstance(record.values.get("label"), str)
+        label = checks.field(record, "label", str if named else int)
         if label in _UNDECIDED:
             raise checks.Unlabelled(f"{record.where}: has no label that annotators agreed on.")
         if label not in LABELS and label not in range(len(LABELS)):
@@ -82,4 +83,4 @@ class ESNLI(builder.Builder):
         row = {name: checks.text(record, name) for name in ("premise", "hypothesis", "explanation_1")}
         more = {name: checks.field(record, name, str) if name in record.values else ""
                 for name in ("explanation_2", "explanation_3")}
-        return {**row, **more, "label": label if isinstance(label, int) else LABELS.index(label)}
+        return {**row, **more, "label": LABELS.index(label) if named else label}

@@ -106,7 +106,7 @@ def _csv(path: pathlib.Path) -> Iterator[Record]:
             row = next(reader, None)
         except csv.Error as error:
             raise errors.UserError(
-                f"{path}:{reader.line_num}: is not CSV ({error}); correct the row.") from error
+                f"{path}:{reader.reader.line_num}: is not CSV ({error}); correct the row.") from error
         if row is None:
             return
         where = f"{path}:{reader.line_num}"
