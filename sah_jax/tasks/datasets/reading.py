@@ -30,8 +30,8 @@ class Rows(Sequence):
         splits = prepared.info.splits
         if split not in splits:
             raise errors.UserError(
-                f"{folder}: has no split {split!r}, expected one of {', '.join(sorted(splits))}; change the split, "
-                "or give a manual_dir that has its file.")
+                f"{folder}: has no split {split!r}, expected one of {', '.join(sorted(splits))}; change the "
+                "split, or give a manual_dir that has its file.")
         self._folder, self._split = folder, split
         self._source = prepared.as_data_source(split=split)
         self.num_bytes = int(splits[split].num_bytes)

@@ -50,7 +50,7 @@ def test_flores_lines_side_by_side_as_they_stand(tmp_path):
     (["a", "b", "c"], ["a", "b"], r"eng_Latn\.dev:3: has no line beside it in .*fra_Latn\.dev"),
     (["a", "b"], ["a", ""], r"fra_Latn\.dev:2: fr is empty"),
     (["a", "a"], ["b", "c"], r"fra_Latn\.dev:2: has the same English sentence \(a\) as .*:1"),
-    ([pair["fr"] for pair in PAIRS], [pair["en"] for pair in PAIRS], r"fra_Latn\.dev:\d: got (French|English)"),
+    ([pair["fr"] for pair in PAIRS], [pair["en"] for pair in PAIRS], r"fra_Latn\.dev:1: got French .Le chat"),
     (["Le chat", "Le chien", "Le lit"], ["one", "two", "four"],
      r"eng_Latn\.dev with .*fra_Latn\.dev: the English side has 3 function words of French"),
 ])
@@ -90,7 +90,7 @@ def test_ifeval_keeps_arguments_as_json(tmp_path):
 @pytest.mark.parametrize("change, sentence", [
     ({}, r"jsonl:2: has the same key \(1000\) as .*jsonl:1"),
     ({"key": "1"}, "jsonl:2: key is '1', expected a whole number"),
-    ({"key": 1, "kwargs": [{}]}, r"jsonl:2: got the instructions \['punctuation:no_comma', 'a:b'\] and 1 kwargs"),
+    ({"key": 1, "kwargs": [{}]}, r"jsonl:2: got the instructions .*, 'a:b'\] and 1 kwargs, expected at least"),
     ({"key": 1, "instruction_id_list": [], "kwargs": []}, r"jsonl:2: got the instructions \[\] and 0"),
     ({"key": 1, "prompt": ""}, "jsonl:2: prompt is empty"),
 ])

@@ -41,7 +41,8 @@ def test_an_identity_comes_once():
         unique.check(Record("FILE:9", {}), ("key", 7))
 
 
-ENGLISH, FRENCH = "The house that she was in is old.", "La maison où elle était est vieille, et le toit aussi."
+ENGLISH = "The house that she was in is old."
+FRENCH = "La maison où elle était est vieille, et le toit aussi."
 
 
 @pytest.mark.parametrize("english, french", [
@@ -56,7 +57,7 @@ def test_pairs_of_the_right_languages_pass(english, french):
 
 
 @pytest.mark.parametrize("english, french, sentence", [
-    (ENGLISH, "The house that she was in is new.", "FILE:3: got English .The house.* where French is expected"),
+    (ENGLISH, "The house that she was in is new.", "FILE:3: got English .The house.* where French is"),
     (FRENCH, FRENCH + "!", "FILE:3: got French .La maison.* where English is expected"),
     ("One two three four", "One two three four ", "FILE:3: got the same text on both sides"),
 ])

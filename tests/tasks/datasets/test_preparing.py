@@ -12,7 +12,8 @@ from dataset_files import GSM8K, gsm8k, write
 
 from sah_jax import errors
 from sah_jax.tasks import datasets
-from sah_jax.tasks.datasets import builder, gsm8k as gsm8k_lib, preparing, sources
+from sah_jax.tasks.datasets import builder, preparing, sources
+from sah_jax.tasks.datasets import gsm8k as gsm8k_lib
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ import threading
 
 import huggingface_hub
 import pytest
+from huggingface_hub import errors as hub_errors
 
 from sah_jax import errors
 from sah_jax.tasks.datasets import upstream
@@ -45,7 +46,7 @@ def test_web_files_are_verified(served, tmp_path):
     (folder / "a.csv").write_bytes(TEXT)
     (path,) = Web(address, (File("a.csv", SHA256),)).fetch(tmp_path)
     assert path.read_bytes() == TEXT and path.parent == tmp_path
-    with pytest.raises(errors.UserError, match=f"{address}/a.csv: has the SHA-256 {SHA256}, expected {OTHER}"):
+    with pytest.raises(errors.UserError, match=f"/a.csv: has the SHA-256 {SHA256}, expected {OTHER}"):
         Web(address, (File("a.csv", OTHER),)).fetch(tmp_path)
     with pytest.raises(errors.UserError, match=f"{address}/b.csv: cannot be downloaded .*404.*manual_dir"):
         Web(address, (File("b.csv", SHA256),)).fetch(tmp_path)
@@ -103,6 +104,15 @@ def test_hub_files_come_from_a_commit_of_a_data_set_and_are_verified(tmp_path, m
         Hub("org/set", "0123abcd", (File("main/a.json", OTHER),)).fetch(tmp_path)
     with pytest.raises(errors.UserError, match="main/b.json: is not there"):
         Hub("org/set", "0123abcd", (File("main/b.json"),)).fetch(tmp_path)
+
+
+def test_a_hub_that_cannot_be_reached_is_not_the_only_way(tmp_path, monkeypatch):
+    def download(*args, **kwargs):
+        raise hub_errors.LocalEntryNotFoundError("no")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with pytest.raises(errors.UserError, match="^org/set at revision 0123abcd: .*; or give its files with"):
+        Hub("org/set", "0123abcd", (File("a.json"),)).fetch(tmp_path)
 
 
 def test_a_file_that_changed_is_digested_again(tmp_path):
