@@ -1,5 +1,8 @@
 """e-SNLI: natural language inference with explanations."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import tensorflow_datasets as tfds
 
 from sah_jax import errors
@@ -67,7 +70,7 @@ class ESNLI(builder.Builder):
             _TEST_WEB),
     }
 
-    def parse(self, record):
+    def parse(self, record: formats.Record) -> dict[str, Any]:
         """See `Builder.parse`."""
         if "gold_label" in record.values:
             record = formats.Record(record.where, {
@@ -84,3 +87,9 @@ class ESNLI(builder.Builder):
         more = {name: checks.field(record, name, str) if name in record.values else ""
                 for name in ("explanation_2", "explanation_3")}
         return {**row, **more, "label": LABELS.index(label) if named else label}
+
+    def identity(self, record: formats.Record, row: Mapping[str, Any]) -> tuple[str, Any]:
+        """The authors' files give each pair an identity; elsewhere no row is the same as another."""
+        if "pairID" in record.values:
+            return "pairID", record.values["pairID"]
+        return "row", tuple(row.values())

@@ -30,13 +30,17 @@ class Record:
     values: Any
 
 
-def read(path: pathlib.Path) -> Iterator[Record]:
+def read(path: pathlib.Path, suffix: str = "") -> Iterator[Record]:
     """Yields the rows of a file.
+
+    Args:
+      path: of the file.
+      suffix: that says the format; default: the file's own.
 
     Raises:
       UserError: the file cannot be read, or a row is malformed; naming file and line.
     """
-    suffix = next((one for one in reversed(path.suffixes) if one != ".gz"), "")
+    suffix = suffix or next((one for one in reversed(path.suffixes) if one != ".gz"), "")
     try:
         yield from _READERS.get(suffix, _text)(path)
     except (OSError, EOFError, zlib.error) as error:

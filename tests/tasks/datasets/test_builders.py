@@ -61,12 +61,18 @@ def test_flores_files_that_do_not_fit(tmp_path, english, french, sentence):
 
 @pytest.mark.parametrize("name, columns, attribution", [
     ("translation/tatoeba/eng-fra.5000.tsv", [ATTRIBUTION], ATTRIBUTION),
-    ("eng_Latn-fra_Latn.tsv.gz", ["1.2", "0.9", "0.8", "crawl", "", "crawl2", "http://b"],
+    ("eng_Latn-fra_Latn.gz", ["1.2", "0.9", "0.8", "crawl", "", "crawl2", "http://b"],
      "crawl crawl2 http://b"),
 ])
 def test_nllb_keeps_where_a_pair_is_from(tmp_path, name, columns, attribution):
     lines(tmp_path / name, ["\t".join([pair["en"], pair["fr"], *columns]) for pair in PAIRS])
     assert _rows(tmp_path, "nllb", "train") == [{**pair, "attribution": attribution} for pair in PAIRS]
+
+
+def test_nllb_is_cut_to_its_first_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr("sah_jax.tasks.datasets.nllb._ROWS", 2)
+    lines(tmp_path / "nllb" / "eng_Latn-fra_Latn.tsv", [f"Go {one}.\tVa {one} !\tme" for one in range(3)])
+    assert [row["en"] for row in _rows(tmp_path, "nllb", "train")] == ["Go 0.", "Go 1."]
 
 
 @pytest.mark.parametrize("row, sentence", [
@@ -90,7 +96,7 @@ def test_ifeval_keeps_arguments_as_json(tmp_path):
 @pytest.mark.parametrize("change, sentence", [
     ({}, r"jsonl:2: has the same key \(1000\) as .*jsonl:1"),
     ({"key": "1"}, "jsonl:2: key is '1', expected a whole number"),
-    ({"key": 1, "kwargs": [{}]}, r"jsonl:2: got the instructions .*, 'a:b'\] and 1 kwargs, expected at least"),
+    ({"key": 1, "kwargs": [{}]}, r"jsonl:2: got the instructions .*, 'a:b'\] and 1 kwargs, expected at"),
     ({"key": 1, "instruction_id_list": [], "kwargs": []}, r"jsonl:2: got the instructions \[\] and 0"),
     ({"key": 1, "prompt": ""}, "jsonl:2: prompt is empty"),
 ])
@@ -147,10 +153,19 @@ def test_esnli_from_both_shapes(tmp_path):
     ({"premise": ""}, "gz:2: premise is empty"),
     ({"explanation_1": " "}, "gz:2: explanation_1 is empty"),
     ({"explanation_2": 3}, "gz:2: explanation_2 is 3, expected a text"),
+    ({}, "gz:2: has the same row .*gz:1, expected each once"),
 ])
 def test_esnli_rows_that_are_wrong(tmp_path, change, sentence):
     jsonl(tmp_path / "test.jsonl.gz", [ESNLI, {**ESNLI, **change}])
     _refused(tmp_path, "esnli", sentence)
+
+
+def test_a_pair_of_esnli_comes_once(tmp_path):
+    write(tmp_path / "esnli" / "esnli_test.csv", CSV_HEADER + "a,neutral,P,H,E\nb,neutral,P,H,E\n")
+    assert len(_rows(tmp_path, "esnli", "test")) == 2
+    write(tmp_path / "esnli" / "esnli_test.csv", CSV_HEADER + "a,neutral,P,H,E\na,entailment,Q,I,F\n")
+    with pytest.raises(errors.UserError, match=r"csv:3: has the same pairID \(a\) as .*csv:2"):
+        _rows(tmp_path, "esnli", "test")
 
 
 def test_half_of_esnli_is_not_taken_for_all_of_it(tmp_path):
