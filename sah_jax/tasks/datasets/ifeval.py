@@ -1,6 +1,8 @@
 """IFEval: prompts with instructions that a program can verify, and answers to train on."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -42,7 +44,7 @@ class IFEval(builder.Builder):
                 "6a85310ca8ce15eff755aa08a3a4ff931c7e273e7515ebb3c492ea85fd8288f2"),))),
     }
 
-    def parse(self, record):
+    def parse(self, record: formats.Record) -> dict[str, Any]:
         """See `Builder.parse`."""
         names = checks.field(record, "instruction_id_list", list)
         arguments = checks.field(record, "kwargs", list)
@@ -54,7 +56,7 @@ class IFEval(builder.Builder):
             "key": checks.field(record, "key", int), "prompt": checks.text(record, "prompt"),
             "instruction_id_list": names, "kwargs": json.dumps(arguments, ensure_ascii=False)}
 
-    def identity(self, row):
+    def identity(self, record: formats.Record, row: Mapping[str, Any]) -> tuple[str, Any]:
         """A key is given once."""
         return "key", row["key"]
 
@@ -96,7 +98,7 @@ class IFEvalTrain(builder.Builder):
             (File("ifeval/correct_ifeval_examples_extended_32_clean.jsonl"),))),
     }
 
-    def parse(self, record):
+    def parse(self, record: formats.Record) -> dict[str, Any]:
         """See `Builder.parse`."""
         turns = [turn.get("content") if isinstance(turn, dict) else turn
                  for turn in checks.field(record, "conversations", list)]
@@ -110,6 +112,6 @@ class IFEvalTrain(builder.Builder):
             told = _instructions(record)
         return {"conversations": [checks.text(named, name) for name in named.values], **told}
 
-    def identity(self, row):
+    def identity(self, record: formats.Record, row: Mapping[str, Any]) -> tuple[str, Any]:
         """Exact repeats are left out by the sampler."""
         return "conversation", tuple(row["conversations"])

@@ -13,7 +13,21 @@ from sah_jax import errors
 from sah_jax.tasks.datasets import preparing
 
 
-class Rows(Sequence):
+class _Numbered(Sequence):
+    """A sequence of what `_at` returns for a number from 0."""
+
+    def _at(self, number: int) -> Any:
+        raise NotImplementedError
+
+    def __getitem__(self, number):
+        if isinstance(number, slice):
+            return [self._at(one) for one in range(*number.indices(len(self)))]
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"row {number} of {len(self)}")
+        return self._at(int(number) % len(self))
+
+
+class Rows(_Numbered):
     """The rows of a split by number, in their source's order, as plain Python values.
 
     Attributes:
@@ -30,8 +44,8 @@ class Rows(Sequence):
         splits = prepared.info.splits
         if split not in splits:
             raise errors.UserError(
-                f"{folder}: has no split {split!r}, expected one of {', '.join(splits)}; change the split, "
-                "or give a manual_dir that has its file.")
+                f"{folder}: has no split {split!r}, expected one of {', '.join(sorted(splits))}; change the "
+                "split, or give a manual_dir that has its file.")
         self._folder, self._split = folder, split
         self._source = prepared.as_data_source(split=split)
         self.num_bytes = int(splits[split].num_bytes)
@@ -47,12 +61,8 @@ class Rows(Sequence):
     def __len__(self) -> int:
         return len(self._source)
 
-    def __getitem__(self, number):
-        if isinstance(number, slice):
-            return [self[one] for one in range(*number.indices(len(self)))]
-        if not -len(self) <= number < len(self):
-            raise IndexError(f"row {number} of {len(self)}")
-        return _plain(self._source[int(number) % len(self)])
+    def _at(self, number: int) -> dict[str, Any]:
+        return _plain(self._source[number])
 
 
 def _plain(value: Any) -> Any:
@@ -90,19 +100,15 @@ def splits(folder: pathlib.Path) -> dict[str, Rows]:
     return {split: Rows(folder, split) for split in tfds.builder_from_directory(str(folder)).info.splits}
 
 
-class _Reordered(Sequence):
+class _Reordered(_Numbered):
     def __init__(self, items: Sequence, order: Sequence[int]):
         self._items, self._order = items, order
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, number):
-        if isinstance(number, slice):
-            return [self[one] for one in range(*number.indices(len(self)))]
-        if not -len(self) <= number < len(self):
-            raise IndexError(f"row {number} of {len(self)}")
-        return self._items[self._order[number % len(self)]]
+    def _at(self, number: int) -> Any:
+        return self._items[self._order[number]]
 
 
 def _order(source, seed: int):
