@@ -46,13 +46,14 @@ def test_the_template(paper_data):
     assert (TASK.max_new_tokens, REFERENCE.stop) == (200, ())
 
 
-def test_items_without_a_label_are_passed_over_before_they_are_counted(monkeypatch):
-    row = {"premise": "p", "hypothesis": "h", "explanation_1": "e", "label": 1}
-    rows = [{**row, "premise": f"p{number}", "label": -(number % 2)} for number in range(64)]
-    rows += [{**row, "explanation_1": " "}]
+def test_items_without_a_label_or_explanation_are_passed_over_before_they_are_counted(monkeypatch):
+    row = {"premise": "p", "hypothesis": "h", "explanation_1": "e", "label": 0}
+    rows = [{**row, "premise": f"p{number}", **change} for number in range(64) for change in (
+        {}, {"label": -1}, {"explanation_1": " "})]
     monkeypatch.setattr(datasets, "rows", lambda name, split: rows)
-    examples = TASK.examples("train", 20)
-    assert len(examples) == 20 and {example.gold for example in examples} == {"entailment"}
+    assert TASK.test_size() == 64
+    examples = TASK.examples("train", 50)
+    assert {(example.gold, example.answer[:3]) for example in examples} == {("entailment", " e ")}
 
 
 def test_the_written_prompt_is_the_references_or_in_the_template():

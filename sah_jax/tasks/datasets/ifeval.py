@@ -46,22 +46,16 @@ class IFEval(builder.Builder):
 
     def parse(self, record: formats.Record) -> dict[str, Any]:
         """See `Builder.parse`."""
-        names = checks.field(record, "instruction_id_list", list)
-        arguments = checks.field(record, "kwargs", list)
-        if not names or len(names) != len(arguments) or not all(isinstance(name, str) for name in names):
-            raise errors.UserError(
-                f"{record.where}: got the instructions {names} and {len(arguments)} kwargs, expected at "
-                "least one name and one object for each; correct the row.")
         return {
             "key": checks.field(record, "key", int), "prompt": checks.text(record, "prompt"),
-            "instruction_id_list": names, "kwargs": json.dumps(arguments, ensure_ascii=False)}
+            **_instructions(record)}
 
     def identity(self, record: formats.Record, row: Mapping[str, Any]) -> tuple[str, Any]:
         """A key is given once."""
         return "key", row["key"]
 
 
-def _instructions(record: formats.Record) -> dict:
+def _instructions(record: formats.Record) -> dict[str, Any]:
     """Returns the instructions of a stored row and their arguments."""
     names = checks.field(record, "instruction_id_list", list)
     arguments = checks.field(record, "kwargs", list)
@@ -75,7 +69,8 @@ def _instructions(record: formats.Record) -> dict:
 class IFEvalTrain(builder.Builder):
     """Training conversations of two turns, user and assistant, as the rejection sampler writes them.
 
-    Where a row says which instructions are in it, as a row of the test does, it can be held out and scored.
+    Where a row says which instructions are in it, as a row of the test does, it can be held out and
+    scored by them.
 
     Published nowhere: the reference's file is not released. A turn is a text, or an object with its
     text in "content".

@@ -33,10 +33,9 @@ def test_gsm8k_as_parquet(tmp_path):
 
 def test_metamathqa_as_an_array_with_repeated_questions(tmp_path):
     rows = [{"query": "Q?", "response": f"The answer is: {number}", "type": "GSM_AnsAug",
-             "original_question": "Q"} for number in range(2)]
+             "original_question": original} for number, original in enumerate(("Q", None))]
     write(tmp_path / "MetaMathQA-395K.json", json.dumps(rows))
-    assert _rows(tmp_path, "metamathqa", "train") == [
-        {key: row[key] for key in ("query", "response", "type")} for row in rows]
+    assert _rows(tmp_path, "metamathqa", "train") == [rows[0], {**rows[1], "original_question": ""}]
 
 
 def test_flores_lines_side_by_side_as_they_stand(tmp_path):
@@ -108,9 +107,12 @@ def test_ifeval_rows_that_are_wrong(tmp_path, change, sentence):
 def test_ifeval_training_turns_as_texts_or_messages(tmp_path):
     jsonl(tmp_path / "ifeval_train.jsonl", [
         {"conversations": ["Hi", "Hello."]},
-        {"conversations": [{"role": "user", "content": "Hi"}, "Good day."]}])
+        {"conversations": [{"role": "user", "content": "Hi"}, "Good day."],
+         "instruction_id_list": ["a:b"], "kwargs": [{"c": 1}]}])
+    untold = {"instruction_id_list": [], "kwargs": "[]"}
     assert _rows(tmp_path, "ifeval_train", "train") == [
-        {"conversations": ["Hi", "Hello."]}, {"conversations": ["Hi", "Good day."]}]
+        {"conversations": ["Hi", "Hello."], **untold},
+        {"conversations": ["Hi", "Good day."], "instruction_id_list": ["a:b"], "kwargs": '[{"c": 1}]'}]
 
 
 @pytest.mark.parametrize("turns, sentence", [
@@ -122,6 +124,12 @@ def test_ifeval_training_turns_as_texts_or_messages(tmp_path):
 def test_ifeval_training_rows_that_are_wrong(tmp_path, turns, sentence):
     jsonl(tmp_path / "ifeval_train.jsonl", [{"conversations": ["Hi", "Hello."]}, {"conversations": turns}])
     _refused(tmp_path, "ifeval_train", sentence)
+
+
+def test_ifeval_training_rows_whose_instructions_are_wrong(tmp_path):
+    row = {"conversations": ["Hi", "Hello."], "instruction_id_list": ["a:b"], "kwargs": []}
+    jsonl(tmp_path / "ifeval_train.jsonl", [row])
+    _refused(tmp_path, "ifeval_train", r"jsonl:1: got the instructions \['a:b'\] and 0 kwargs")
 
 
 def test_ifeval_training_data_is_not_downloaded(tmp_path):
