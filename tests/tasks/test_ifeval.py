@@ -48,7 +48,8 @@ def test_a_response_ends_before_the_next_turn_but_not_in_the_reference():
 
 def _conversations(monkeypatch, **more):
     rows = [{"conversations": [f"question {number}", "an answer"], **more} for number in range(100)]
-    test = [{"prompt": "The end of a day.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": "[{}]"}]
+    told = {"instruction_id_list": ["punctuation:no_comma"], "kwargs": "[{}]"}
+    test = [{"prompt": "The end of a day.", **told}]
     monkeypatch.setattr(datasets, "rows", lambda name, split: rows if name == "ifeval_train" else test)
 
 

@@ -85,8 +85,8 @@ def test_the_command_prints_metrics_and_what_is_not_scored(task, tmp_path, capsy
         "task": task.name, "num_scored": 1, "missing": [0, 1, 3], "unknown_lines": [],
         "metrics": {"exact_match": {"value": 1.0, "stderr": None, "num": 1}}}
     assert cli.main(arguments[:2]) == 2 and cli.main([*arguments[:2], "--predictions=none.jsonl"]) == 2
-    errors_said = capsys.readouterr().err
-    assert "--task and --predictions are both needed" in errors_said and "none.jsonl: cannot be read" in errors_said
+    said = capsys.readouterr().err
+    assert "--task and --predictions are both needed" in said and "none.jsonl: cannot be read" in said
 
 
 def test_the_flag_is_the_option_of_the_task(monkeypatch, capsys):
@@ -94,7 +94,8 @@ def test_the_flag_is_the_option_of_the_task(monkeypatch, capsys):
         raise errors.UserError(f"<{name}>")
 
     monkeypatch.setattr(registry, "get_task", refuse)
-    for name, expected in (("gsm8k", "gsm8k:reference"), ("gsm8k:train=gsm8k", "gsm8k:train=gsm8k,reference")):
+    for name, expected in (
+            ("gsm8k", "gsm8k:reference"), ("gsm8k:train=gsm8k", "gsm8k:train=gsm8k,reference")):
         cli.main(["score", f"--task={name}", "--predictions=none.jsonl", "--reference"])
         assert f"<{expected}>" in capsys.readouterr().err
 
