@@ -1,5 +1,6 @@
 """Files of predictions: items are found by number or text, and what does not fit is named."""
 
+import dataclasses
 import json
 
 import pytest
@@ -98,6 +99,13 @@ def test_the_flag_is_the_option_of_the_task(monkeypatch, capsys):
             ("gsm8k", "gsm8k:reference"), ("gsm8k:train=gsm8k", "gsm8k:train=gsm8k,reference")):
         cli.main(["score", f"--task={name}", "--predictions=none.jsonl", "--reference"])
         assert f"<{expected}>" in capsys.readouterr().err
+
+
+def test_an_answer_is_the_expressions_group_or_all_it_finds(task):
+    read = lambda expression, text: dataclasses.replace(
+        task, extract_by=expression, stop=("\n",)).extract(text)
+    assert read(r"is (\w+)", "it is 5.") == "5" and read(r"is \w+", "it is 5.") == "is 5"
+    assert read(r"is (\w+)", "it\nis 5") == "" == read(r"is|(was)", "it is 5")
 
 
 @pytest.mark.parametrize("change, message", [
