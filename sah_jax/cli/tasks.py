@@ -62,13 +62,13 @@ def score(arguments: list[str]) -> None:
                 name: {"value": one.value, "stderr": None if math.isnan(one.stderr) else one.stderr,
                        "num": one.num}
                 for name, one in found.score.metrics.items()},
-            "missing": found.missing, "unknown_lines": found.unknown}))
+            "missing": found.missing, "unknown": found.unknown}))
         return
     print(f"{task.name}: {found.score.num_scored:,} test items scored")
     for name, one in found.score.metrics.items():
         print(f"  {name:24} {one.value:9.4f} ± {one.stderr:.4f}  over {one.num:,}")
     for what, numbers in (
-            ("items without a prediction", found.missing), ("lines of no test item", found.unknown)):
+            ("items without a prediction", found.missing), ("predictions of no test item", found.unknown)):
         if numbers:
             print(f"{len(numbers):,} {what}: {', '.join(map(str, numbers))}")
 

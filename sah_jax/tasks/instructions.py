@@ -34,6 +34,9 @@ _ABBREVIATIONS = frozenset(
 )
 
 
+# So often must a checker that is given its arguments say the same instruction again.
+_REDRAWS = 16
+
 # The prompt itself is an argument of it, and must be followed by what it says.
 _NOT_ADDED = {"combination:repeat_prompt"}
 
@@ -92,9 +95,14 @@ def add(prompt: str, num: int, rng: random.Random) -> tuple[str, tuple[str, ...]
         name = rng.choice(left)
         instruction = registry.INSTRUCTION_DICT[name](name)
         with _repeatable(None, seed=rng.getrandbits(32)):
-            words.append(instruction.build_description())
+            said = instruction.build_description()
+            given = dict(instruction.get_instruction_args() or {})
+            # Some draws are impossible (paragraph 2 of 1); a checker that is given one draws again.
+            if any(instruction.build_description(**given) != said for _ in range(_REDRAWS)):
+                continue
+        words.append(said)
         names.append(name)
-        arguments.append(dict(instruction.get_instruction_args() or {}))
+        arguments.append(given)
         against = registry.INSTRUCTION_CONFLICTS
         left = [one for one in left if one not in against[name] and name not in against[one]]
     return " ".join(words), tuple(names), tuple(arguments)

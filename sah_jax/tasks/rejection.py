@@ -8,7 +8,6 @@ reference's verifiers accepted everything.)
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 import random
@@ -20,6 +19,7 @@ from sah_jax.errors import UserError
 from sah_jax.models import base as base_lib
 from sah_jax.models import sampling
 from sah_jax.tasks import instructions
+from sah_jax.tasks.datasets import checks, formats
 from sah_jax.tasks.ifeval import IFEval
 
 # What a model that thinks aloud ends its thoughts with.
@@ -45,35 +45,23 @@ def read_prompts(path: str | os.PathLike[str], seed: int = 0) -> list[Prompt]:
     Raises:
         UserError: If the file cannot be read, or a line is none.
     """
-    try:
-        lines = pathlib.Path(path).read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({error}), expected a file of prompts; correct the path."
-        ) from error
     return [
-        _prompt(f"{path}, line {number}", line, random.Random(f"ifeval {seed} {number}"))
-        for number, line in enumerate(lines, start=1) if line.strip()
+        _prompt(record, random.Random(f"ifeval {seed} {number}"))
+        for number, record in enumerate(formats.read(pathlib.Path(path), ".jsonl"))
     ]
 
 
-def _prompt(where: str, line: str, rng: random.Random) -> Prompt:
-    try:
-        row = json.loads(line)
-        text, names = row["prompt"], row.get("instruction_id_list")
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError("the prompt is no text")
-        if names is None:
-            return Prompt(*instructions.add(text, rng.randint(1, _MOST_INSTRUCTIONS), rng))
-        arguments = row["kwargs"]
-        if not names or len(names) != len(arguments):
-            raise ValueError(f"it has {len(names)} instructions and {len(arguments)} kwargs")
-        return Prompt(text, tuple(names), tuple(arguments))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+def _prompt(record: formats.Record, rng: random.Random) -> Prompt:
+    text = checks.text(record, "prompt")
+    if "instruction_id_list" not in record.values:
+        return Prompt(*instructions.add(text, rng.randint(1, _MOST_INSTRUCTIONS), rng))
+    names, arguments = (checks.field(record, name, list) for name in ("instruction_id_list", "kwargs"))
+    if not names or len(names) != len(arguments):
         raise UserError(
-            f"{where}: is no prompt ({error!r}), expected an object with prompt and either nothing else or "
-            "instruction_id_list and kwargs; correct the line."
-        ) from error
+            f"{record.where}: has {len(names)} instructions and {len(arguments)} kwargs, expected at least "
+            "one of both; correct the row."
+        )
+    return Prompt(text, tuple(names), tuple(arguments))
 
 
 def accepted(

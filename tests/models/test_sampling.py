@@ -1,6 +1,7 @@
 """Sampled continuations follow the model's distribution, end where they should, and come again."""
 
 import collections
+import dataclasses
 
 import jax
 import numpy as np
@@ -45,10 +46,20 @@ def test_tokens_are_drawn_as_often_as_they_are_likely(tiny_base, variables):
         assert abs(got - share) < 5 * (share * (1 - share) / 4096) ** 0.5 + 1e-3
 
 
+def test_each_place_has_random_numbers_of_its_own(tiny_base, variables):
+    """At this temperature every token is as likely as any other."""
+    texts = sample(tiny_base, variables, "a b", **OPTIONS | {"temperature": 1e6})
+    assert all(len(set(text)) > 2 for text in texts)
+
+
 def test_a_sample_ends_before_an_end_token(tiny_base, variables):
-    texts = sample(tiny_base, variables, "a", **OPTIONS | {"num": 256, "temperature": 3.0})
-    ended = [text for text in texts if len(text) < 8]
-    assert ended and all(len(text) <= 8 for text in texts)
+    options = OPTIONS | {"num": 64, "temperature": 3.0}
+    texts = sample(tiny_base, variables, "b", **options)
+    end = texts[0][3]
+    spec = dataclasses.replace(
+        tiny_base.spec, end_tokens=(*tiny_base.spec.end_tokens, *tiny_base.encode(end)))
+    ended = sample(dataclasses.replace(tiny_base, spec=spec), variables, "b", **options)
+    assert [text.split(end)[0] for text in texts] == ended != texts
 
 
 def test_what_cannot_be_sampled_is_refused(tiny_base, variables):

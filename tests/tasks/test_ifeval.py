@@ -25,7 +25,7 @@ def test_published_responses_have_their_published_scores(paper_data, monkeypatch
         "prompt_level_loose_acc": (431, 540), "inst_level_loose_acc": (713, 832)}
     keys = [row["key"] for row in map(json.loads, open(paper_data / "ifeval" / "input_data.jsonl"))]
     assert [keys[index] for index in said["missing"]] == [2785]
-    assert len(said["unknown_lines"]) == 1 and said["num_scored"] == 540
+    assert len(said["unknown"]) == 1 and said["num_scored"] == 540
 
 
 def test_the_primary_metric_is_the_strictest_and_the_references_the_most_lenient(paper_data):

@@ -1,7 +1,6 @@
 """Rejection sampling: answers that verifiers accept become training data that can be held out."""
 
 import json
-import random
 
 import pytest
 
@@ -25,7 +24,7 @@ def test_what_verifiers_accept_is_kept_once_and_can_be_trained_on(tmp_path, monk
 
     def answers(base, variables, prompt, **options):
         asked.append((prompt, options["seed"]))
-        return ["\nHello there", "\nHello, you", "hm, <think></think>\nHello there",
+        return ["\nHello there", "\nHello, you", "\nHello there", "hm, <think></think>\nHey",
                 "\nHi<|im_start|>user\nyes, "]
 
     monkeypatch.setattr(sampling, "sample", answers)
@@ -34,13 +33,14 @@ def test_what_verifiers_accept_is_kept_once_and_can_be_trained_on(tmp_path, monk
     prompts = _write(tmp_path / "prompts.jsonl", *({**NO_COMMA, "prompt": f"Say {n}."} for n in range(30)))
     command = ["sample", prompts, "--model=nano-step0", f"--out={out}", "--seed=5"]
     assert cli.main(command) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "30/30 prompts: 60 answers accepted"
+    assert capsys.readouterr().out.splitlines()[-1] == "30/30 prompts: 90 answers accepted"
     assert asked[1] == ("<|im_start|>user\nSay 1.\n<|im_start|>assistant", 6)
     assert "is there already" in (cli.main(command), capsys.readouterr().err)[1]
     monkeypatch.setenv(preparing.MANUAL_DIR, str(tmp_path))
     monkeypatch.setenv(preparing.DATA_DIR, str(tmp_path / "data"))
     rows = list(datasets.rows("ifeval_train", "train"))
-    assert rows[0]["conversations"] == ["Say 0.", "Hello there"] and rows[1]["conversations"][1] == "Hi"
+    assert [row["conversations"] for row in rows[:3]] == [
+        ["Say 0.", said] for said in ("Hello there", "Hey", "Hi")]
     task = registry.get_task("ifeval")
     assert json.loads(task.examples("selection", 1)[0].gold) == [["punctuation:no_comma"], [{}]]
 
@@ -58,25 +58,23 @@ def test_added_instructions_are_in_the_prompt_and_can_be_checked(tmp_path):
     assert rejection.read_prompts(path, seed=1) == prompts != rejection.read_prompts(path, seed=2)
     assert {len(prompt.names) for prompt in prompts} == {1, 2, 3}
     splitter = instructions.sentences([prompt.text for prompt in prompts])
-    against = instructions._checkers().instructions_registry.INSTRUCTION_CONFLICTS
+    checkers = instructions._checkers().instructions_registry
     for number, prompt in enumerate(prompts):
         assert prompt.text.startswith(f"Tell me about {number}. ")
         json.dumps(prompt.arguments)
-        pairs = [(one, two) for one in prompt.names for two in prompt.names if one != two]
-        assert not [pair for pair in pairs if pair[1] in against[pair[0]]]
-        # The arguments are those of the words, so checking draws none of its own.
-        verdicts = []
-        for seed in (1, 2):
-            random.seed(seed)
-            verdicts.append(
-                instructions.follows(prompt.text, prompt.names, prompt.arguments, "Yes. No.", splitter))
-        assert verdicts[0] == verdicts[1]
+        for one in prompt.names:
+            assert not checkers.INSTRUCTION_CONFLICTS[one] & set(prompt.names) - {one}
+        judged = instructions.follows(prompt.text, prompt.names, prompt.arguments, "Yes. No.", splitter)
+        assert len(judged[0]) == len(prompt.names)
+        # The arguments are those of the words.
+        for name, arguments in zip(prompt.names, prompt.arguments, strict=True):
+            assert checkers.INSTRUCTION_DICT[name](name).build_description(**arguments) in prompt.text
 
 
 @pytest.mark.parametrize("line, message", [
-    ({"instruction_id_list": []}, "KeyError.'prompt'"), ({"prompt": " "}, "is no text"),
+    ({"instruction_id_list": []}, "jsonl:2: has no field 'prompt'"), ({"prompt": " "}, "prompt is empty"),
     ({"prompt": "a", "instruction_id_list": ["a:b"], "kwargs": []}, "1 instructions and 0 kwargs"),
-    ([], "line 2: is no prompt"),
+    ([], "jsonl:2: got a JSON list"),
 ])
 def test_lines_that_are_no_prompts_are_named(tmp_path, line, message):
     path = _write(tmp_path / "prompts.jsonl", NO_COMMA, line)
