@@ -38,17 +38,16 @@ class Rows(_Numbered):
     """
 
     def __init__(self, folder: pathlib.Path, split: str):
-        import tensorflow_datasets as tfds
-
-        prepared = tfds.builder_from_directory(str(folder))
-        splits = prepared.info.splits
-        if split not in splits:
+        prepared = _open(folder)
+        found = prepared.info.splits
+        if split not in found:
             raise errors.UserError(
-                f"{folder}: has no split {split!r}, expected one of {', '.join(sorted(splits))}; change the "
+                f"{folder}: has no split {split!r}, expected one of {', '.join(sorted(found))}; change the "
                 "split, or give a manual_dir that has its file.")
         self._folder, self._split = folder, split
-        self._source = prepared.as_data_source(split=split)
-        self.num_bytes = int(splits[split].num_bytes)
+        with preparing.quiet():
+            self._source = prepared.as_data_source(split=split)
+        self.num_bytes = int(found[split].num_bytes)
         self.name = "/".join([*folder.parts[-3:], split]).removeprefix("sah_")
         origin = json.loads((folder / "metadata.json").read_text())
         digests = "".join(file["sha256"] for file in origin["files"][split])
@@ -95,9 +94,14 @@ def rows(
 
 def splits(folder: pathlib.Path) -> dict[str, Rows]:
     """Returns the rows of each split of a folder that `prepare` returned."""
+    return {split: Rows(folder, split) for split in _open(folder).info.splits}
+
+
+def _open(folder: pathlib.Path):
     import tensorflow_datasets as tfds
 
-    return {split: Rows(folder, split) for split in tfds.builder_from_directory(str(folder)).info.splits}
+    with preparing.quiet():
+        return tfds.builder_from_directory(str(folder))
 
 
 class _Reordered(_Numbered):

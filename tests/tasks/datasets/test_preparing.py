@@ -36,6 +36,13 @@ def test_a_data_set_is_prepared_once(tmp_path):
     assert len(said) == 2 and first.is_relative_to(tmp_path / "data" / "sah_gsm8k")
 
 
+def test_what_is_prepared_is_read_where_nothing_can_be_written(tmp_path):
+    first = datasets.prepare("gsm8k", tmp_path / "data", gsm8k(tmp_path / "files"))
+    (tmp_path / "data" / "sah_gsm8k" / ".lock").unlink()
+    assert datasets.prepare("gsm8k", tmp_path / "data") == first
+    assert not (tmp_path / "data" / "sah_gsm8k" / ".lock").exists()
+
+
 def test_nothing_is_printed_or_logged(tmp_path, capfd, caplog):
     datasets.prepare("gsm8k", tmp_path / "data", gsm8k(tmp_path / "files"))
     assert list(datasets.rows("gsm8k", "test", data_dir=tmp_path / "data"))
@@ -182,7 +189,7 @@ def test_a_data_dir_that_cannot_be_written_is_named(tmp_path):
 
 
 WITHOUT_TENSORFLOW = """
-import importlib.util, sys
+import importlib.util, logging, sys
 assert importlib.util.find_spec("tensorflow")
 import sah_jax, sah_jax.cli
 from sah_jax.tasks import datasets
@@ -190,6 +197,8 @@ heavy = {"tensorflow_datasets", "grain", "pyarrow", "filelock", "array_record"} 
 if heavy:
     sys.exit(f"{heavy} were imported too early")
 rows = datasets.rows("gsm8k", "train", data_dir=sys.argv[1], manual_dir=sys.argv[2])
+if logging.root.handlers:
+    sys.exit("now every library logs to stderr")
 stream = datasets.loader(rows, 0)
 print(next(stream)["question"], len(list(datasets.shuffled(rows, 1))))
 """
