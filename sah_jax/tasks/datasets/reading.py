@@ -4,10 +4,8 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from sah_jax import errors
 from sah_jax.tasks.datasets import preparing
@@ -65,13 +63,12 @@ class Rows(_Numbered):
 
 
 def _plain(value: Any) -> Any:
+    # Without TensorFlow, TFDS reads whole numbers and lists as Python's own, and texts as bytes.
     if isinstance(value, bytes):
         return value.decode()
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, np.generic):
-        return value.item()
-    return [_plain(one) for one in value] if isinstance(value, (list, np.ndarray)) else value
+    return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
 def rows(
