@@ -73,7 +73,7 @@ def test_an_unknown_name_is_refused_with_the_names():
         datasets.prepare("gsm")
 
 
-def _upstream(monkeypatch, tmp_path, train=GSM8K[:3]):
+def _upstream(monkeypatch, tmp_path, train=GSM8K[:3], rows=(3, 2)):
     """Has the published source be these files; returns the calls of it."""
     calls = []
 
@@ -84,8 +84,8 @@ def _upstream(monkeypatch, tmp_path, train=GSM8K[:3]):
 
     monkeypatch.setattr("sah_jax.tasks.datasets.upstream.Hub.fetch", fetch)
     monkeypatch.setattr(gsm8k_lib.Gsm8k, "SPLITS", {
-        name: sources.Split(rows, split.local, split.upstream)
-        for (name, split), rows in zip(gsm8k_lib.Gsm8k.SPLITS.items(), (3, 2), strict=True)})
+        name: sources.Split(number, split.local, split.upstream)
+        for (name, split), number in zip(gsm8k_lib.Gsm8k.SPLITS.items(), rows, strict=True)})
     return calls
 
 
@@ -112,12 +112,12 @@ def test_defects_are_errors_in_files_of_the_user_and_left_out_of_published_ones(
     with pytest.raises(errors.UserError, match=r"train\.jsonl:2: answer is empty, expected a text"):
         datasets.prepare("gsm8k", tmp_path / "data", gsm8k(tmp_path / "files", train=broken))
     assert _left(tmp_path / "data") == set()
-    _upstream(monkeypatch, tmp_path, train=broken)
+    _upstream(monkeypatch, tmp_path, train=[*broken, broken[0]], rows=(4, 2))
     said = []
     folder = datasets.prepare("gsm8k", tmp_path / "data", report=said.append)
     rows = datasets.splits(folder)["train"]
-    assert list(rows) == [GSM8K[0], GSM8K[2]] and rows.left_out == 1
-    assert any("train: left 1 rows out, the first: " in line and "jsonl:2: answer" in line for line in said)
+    assert list(rows) == [GSM8K[0], GSM8K[2]] and rows.left_out == 2
+    assert any("train: left 2 rows out, the first: " in line and "jsonl:2: answer" in line for line in said)
 
 
 def test_malformed_rows_are_errors_in_published_files_too(tmp_path, monkeypatch):
