@@ -89,7 +89,8 @@ def test_ifeval_keeps_arguments_as_json(tmp_path):
     jsonl(tmp_path / "ifeval" / "input_data.jsonl", [IFEVAL, {**IFEVAL, "key": 2**40}])
     first, second = _rows(tmp_path, "ifeval", "test")
     assert {**first, "kwargs": json.loads(first["kwargs"])} == IFEVAL
-    assert second["key"] == 2**40 and type(first["key"]) is int
+    assert second["key"] == 2**40
+    assert type(first["key"]) is int and type(first["instruction_id_list"]) is list
 
 
 @pytest.mark.parametrize("change, sentence", [
@@ -148,7 +149,7 @@ def test_esnli_from_both_shapes(tmp_path):
         {"premise": "P1", "hypothesis": "H, one", "label": 1, "explanation_1": "E1", **none},
         {"premise": "P3", "hypothesis": "H3", "label": 0, "explanation_1": "E3", **none}]
     rows = datasets.rows("esnli", "train", data_dir=tmp_path / "prepared", manual_dir=tmp_path)
-    assert rows.left_out == 1
+    assert rows.left_out == 1 and type(rows[0]["label"]) is int
     with pytest.raises(errors.UserError, match="has no split 'validation'"):
         _rows(tmp_path, "esnli", "validation")
 

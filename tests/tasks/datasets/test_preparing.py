@@ -36,6 +36,13 @@ def test_a_data_set_is_prepared_once(tmp_path):
     assert len(said) == 2 and first.is_relative_to(tmp_path / "data" / "sah_gsm8k")
 
 
+def test_what_is_prepared_is_read_where_nothing_can_be_written(tmp_path):
+    first = datasets.prepare("gsm8k", tmp_path / "data", gsm8k(tmp_path / "files"))
+    (tmp_path / "data" / "sah_gsm8k" / ".lock").unlink()
+    assert datasets.prepare("gsm8k", tmp_path / "data") == first
+    assert not (tmp_path / "data" / "sah_gsm8k" / ".lock").exists()
+
+
 def test_nothing_is_printed_or_logged(tmp_path, capfd, caplog):
     datasets.prepare("gsm8k", tmp_path / "data", gsm8k(tmp_path / "files"))
     assert list(datasets.rows("gsm8k", "test", data_dir=tmp_path / "data"))
@@ -66,7 +73,7 @@ def test_an_unknown_name_is_refused_with_the_names():
         datasets.prepare("gsm")
 
 
-def _upstream(monkeypatch, tmp_path, train=GSM8K[:3]):
+def _upstream(monkeypatch, tmp_path, train=GSM8K[:3], rows=(3, 2)):
     """Has the published source be these files; returns the calls of it."""
     calls = []
 
@@ -77,8 +84,8 @@ def _upstream(monkeypatch, tmp_path, train=GSM8K[:3]):
 
     monkeypatch.setattr("sah_jax.tasks.datasets.upstream.Hub.fetch", fetch)
     monkeypatch.setattr(gsm8k_lib.Gsm8k, "SPLITS", {
-        name: sources.Split(rows, split.local, split.upstream)
-        for (name, split), rows in zip(gsm8k_lib.Gsm8k.SPLITS.items(), (3, 2), strict=True)})
+        name: sources.Split(number, split.local, split.upstream)
+        for (name, split), number in zip(gsm8k_lib.Gsm8k.SPLITS.items(), rows, strict=True)})
     return calls
 
 
@@ -105,12 +112,12 @@ def test_defects_are_errors_in_files_of_the_user_and_left_out_of_published_ones(
     with pytest.raises(errors.UserError, match=r"train\.jsonl:2: answer is empty, expected a text"):
         datasets.prepare("gsm8k", tmp_path / "data", gsm8k(tmp_path / "files", train=broken))
     assert _left(tmp_path / "data") == set()
-    _upstream(monkeypatch, tmp_path, train=broken)
+    _upstream(monkeypatch, tmp_path, train=[*broken, broken[0]], rows=(4, 2))
     said = []
     folder = datasets.prepare("gsm8k", tmp_path / "data", report=said.append)
     rows = datasets.splits(folder)["train"]
-    assert list(rows) == [GSM8K[0], GSM8K[2]] and rows.left_out == 1
-    assert any("train: left 1 rows out, the first: " in line and "jsonl:2: answer" in line for line in said)
+    assert list(rows) == [GSM8K[0], GSM8K[2]] and rows.left_out == 2
+    assert any("train: left 2 rows out, the first: " in line and "jsonl:2: answer" in line for line in said)
 
 
 def test_malformed_rows_are_errors_in_published_files_too(tmp_path, monkeypatch):
@@ -182,7 +189,7 @@ def test_a_data_dir_that_cannot_be_written_is_named(tmp_path):
 
 
 WITHOUT_TENSORFLOW = """
-import importlib.util, sys
+import importlib.util, logging, sys
 assert importlib.util.find_spec("tensorflow")
 import sah_jax, sah_jax.cli
 from sah_jax.tasks import datasets
@@ -190,6 +197,8 @@ heavy = {"tensorflow_datasets", "grain", "pyarrow", "filelock", "array_record"} 
 if heavy:
     sys.exit(f"{heavy} were imported too early")
 rows = datasets.rows("gsm8k", "train", data_dir=sys.argv[1], manual_dir=sys.argv[2])
+if logging.root.handlers:
+    sys.exit("now every library logs to stderr")
 stream = datasets.loader(rows, 0)
 print(next(stream)["question"], len(list(datasets.shuffled(rows, 1))))
 """
