@@ -24,6 +24,8 @@ LOST = [489, 1113]
     ("10-3=7", "7", ""),
     ("I have 2,3,4", "4", ""),
     ("that costs $.50", "0.5", ""),
+    ("He has:\n- 5 apples", "5", ""),
+    ("the answer is $ 18", "18", ""),
     ("it is 5\nQuestion: what is 6? The answer is: 6", "5", "6"),
     ("it is 5\nquestion: and then?", "5", "5"),
     ("The answer is 3, no, the answer is 4", "3", "3"),
