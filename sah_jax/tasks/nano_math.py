@@ -10,8 +10,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 
-from sah_jax.errors import UserError
-from sah_jax.tasks.base import check_paired, check_split, cut_at_stop, Example, Score
+from sah_jax.tasks.base import check_num, check_paired, check_split, cut_at_stop, Example, Score
 from sah_jax.tasks.nano.problems import Problem, sample_problem, split_of
 
 _WRITTEN_PROMPT = """\
@@ -34,7 +33,7 @@ _FINAL = re.compile(r"#### (-?[0-9.,]*[0-9])")
 class NanoMath:
     """Word problems of one to three steps, scored by exact match of the final number."""
 
-    name = "nano_math"
+    name = kind = "nano_math"
     stop: tuple[str, ...] = ("\nQuestion:", "\n\n")
     max_new_tokens = 80
     demonstration_separator = "\n\n"
@@ -43,13 +42,12 @@ class NanoMath:
     def examples(self, split: str, num: int, seed: int = 0) -> tuple[Example, ...]:
         """Returns the first ``num`` examples of a split; see ``Task.examples``."""
         check_split(split)
-        if num < 0:
-            raise UserError(
-                f"Got {num} examples of {self.name}, expected at least 0; "
-                "raise the number of examples."
-            )
+        check_num(self.name, num)
         stream = _unique_examples(split, seed)
         return tuple(next(stream) for _ in range(num))
+
+    def test_size(self) -> None:
+        """See ``Task.test_size``."""
 
     def extract(self, response: str) -> str:
         """Returns the number of the first "#### " line, without commas, or ""."""
