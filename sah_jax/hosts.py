@@ -45,6 +45,10 @@ def initialize(
     given = [os.environ.get(name, "") for name in ENVIRONMENT]
     coordinator = coordinator or given[0]
     if not coordinator:
+        if any(given):
+            raise errors.UserError(
+                f"{' and '.join(ENVIRONMENT[1:])} are set and {ENVIRONMENT[0]} is not, expected all three or "
+                "none; set it to host:port of the first process.")
         return False
     try:
         if coordinator == AUTO:
@@ -144,16 +148,48 @@ def from_first(call: Callable[[], Any]) -> Any:
     """
     if _alone():
         return call()
-    said = {}
+    said, failure = {}, None
     if is_first():
         try:
             said = {"value": call()}
-        except errors.UserError as error:
-            said = {"error": str(error)}
+        except Exception as error:  # whatever it is, the others must not wait for it
+            failure, said = error, {"error": str(error)}
     said = json.loads(_broadcast(json.dumps(said).encode()))
     if "error" in said:
-        raise errors.UserError(said["error"])
+        raise failure or errors.UserError(said["error"])
     return said["value"]
+
+
+def same_on_all(call: Callable[[], Any]) -> None:
+    """Calls on every process of a job what must come to the same, before they compute together.
+
+    Args:
+      call: returns what JSON can hold; computes on no device. In a job all processes must come here.
+
+    Raises:
+      UserError: on all processes, where `call` raised it on one, or returned something else there.
+    """
+    import numpy as np
+
+    if _alone():
+        return
+    from jax.experimental import multihost_utils
+
+    try:
+        said = {"value": call()}
+    except errors.UserError as error:
+        said = {"error": str(error)}
+    data = np.frombuffer(json.dumps(said, sort_keys=True).encode(), np.uint8)
+    sizes = np.asarray(multihost_utils.process_allgather(np.int32(len(data))))
+    padded = np.asarray(multihost_utils.process_allgather(np.pad(data, (0, int(sizes.max()) - len(data)))))
+    found = [json.loads(row[:size].astype(np.uint8).tobytes()) for row, size in zip(padded, sizes, strict=True)]
+    for number, one in enumerate(found):
+        if "error" in one:
+            raise errors.UserError(f"process {number} of {len(found)}: {one['error']}")
+        if one != found[0]:
+            raise errors.UserError(
+                f"process {number} of {len(found)} has {one['value']}, process 0 {found[0]['value']}, expected "
+                "the same; give all hosts the same files and package.")
 
 
 def _broadcast(data: bytes) -> bytes:

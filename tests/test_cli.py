@@ -8,11 +8,12 @@ import shutil
 import subprocess
 import sys
 
+import orders
 import pytest
 
 from sah_jax import cli
 from sah_jax.models import base as base_lib
-from sah_jax.studies import rows, sidecar, verification
+from sah_jax.studies import rows, sidecar
 
 ROOT = pathlib.Path(__file__).parents[1]
 CONFIG = """
@@ -88,15 +89,10 @@ def test_run_answers_prompts_from_standard_input(program):
 
 
 def test_rebuild_prints_a_json_object_for_each_program_of_a_folder(program, tmp_path):
-    order = {"model": "nano", "computed": {"dtype": "float32"}, "task": "nano_math", "splits": {"test": 2}}
-    orders = [{**order, "program": "whole"}, {**order, "program": "cut"}]
     data = program.read_bytes()
-    (tmp_path / "whole").write_bytes(data)
-    (tmp_path / "cut").write_bytes(data[:-9])
-    (tmp_path / verification.ORDERS_NAME).write_text(json.dumps(orders))
-    lines = _sah("rebuild", tmp_path).stdout.splitlines()
-    begun, whole, cut = (json.loads(line.removeprefix(verification.MARK)) for line in lines)
-    assert begun == {} and whole["bits"] == 8 * len(data) and whole["scores"].keys() == {"test"}
+    orders.write(tmp_path, {"whole": data, "cut": data[:-9]})
+    whole, cut = orders.answers(_sah("rebuild", tmp_path).stdout)
+    assert whole["bits"] == 8 * len(data) and whole["scores"].keys() == {"test"}
     assert cut.get("adapted_digest") != whole["adapted_digest"]
 
 

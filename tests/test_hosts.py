@@ -23,6 +23,20 @@ def test_half_a_job_is_an_error(monkeypatch):
         hosts.initialize()
 
 
+def test_a_job_without_a_coordinator_is_an_error(monkeypatch):
+    monkeypatch.delenv("SAH_COORDINATOR", raising=False)
+    monkeypatch.setenv("SAH_PROCESS_ID", "1")
+    with pytest.raises(errors.UserError, match="SAH_COORDINATOR is not, expected all three or none"):
+        hosts.initialize()
+
+
+def test_a_coordinator_of_auto_leaves_it_to_jax(monkeypatch):
+    given = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *arguments: given.append(arguments))
+    monkeypatch.setenv("SAH_COORDINATOR", "auto")
+    assert hosts.initialize() and given == [()]
+
+
 def test_alone_everything_is_ones_own():
     def complain():
         raise errors.UserError("no.")

@@ -155,8 +155,11 @@ def test_each_profile_has_its_own_compilation_cache():
         folder(NPROC="1", JAX_NUM_CPU_DEVICES="4"))
 
 
-_CACHE = ("from jax import config; print(config.jax_compilation_cache_dir, "
-          "config.jax_persistent_cache_min_compile_time_secs, config.jax_persistent_cache_min_entry_size_bytes)")
+_CACHE = """
+from jax import config
+print(config.jax_compilation_cache_dir, config.jax_persistent_cache_min_compile_time_secs,
+      config.jax_persistent_cache_min_entry_size_bytes)
+"""
 
 
 @pytest.mark.parametrize("before, expected", [

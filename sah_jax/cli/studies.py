@@ -27,21 +27,21 @@ def study(arguments: list[str]) -> None:
         raise errors.UserError(f"--only is {values.only!r}, expected make, or nothing for the whole study.")
     from sah_jax.studies import phases, rows
 
-    first, console = True, common.console()
-    try:
-        if values.only or not phases.needed():
-            first = _make(values, workdir, console)
-        else:
-            first = phases.run(arguments, workdir, console)
-    finally:
-        # Also where some points failed: the others are there.
-        if values.report and first and not values.only and sys.exc_info()[0] in (None, errors.UserError) and (
-                workdir / rows.RESULTS_NAME).is_file():
-            _report(values.workdir, console, script_bits=False)
+    console, failures = common.console(), []
+    if not values.only and phases.needed():
+        first, failures = phases.run(arguments, workdir, console)
+    else:
+        first = _make(values, workdir, console, failures)
+    # Also where some points failed: the others are there.
+    if values.report and first and not values.only and (workdir / rows.RESULTS_NAME).is_file():
+        _report(values.workdir, console, script_bits=False)
+    if failures:
+        raise errors.UserError(failures[0] if len(failures) == 1 else (
+            f"{len(failures)} failures, the first: {failures[0]}"))
 
 
-def _make(values: flags.FlagValues, workdir: pathlib.Path, console) -> bool:
-    """Makes a study's points; returns whether this process is the first of its job."""
+def _make(values: flags.FlagValues, workdir: pathlib.Path, console, failures: list[str]) -> bool:
+    """Makes a study's points, and tells what failed; returns whether this process is the first of its job."""
     import rich.console
 
     from sah_jax import hosts
@@ -58,7 +58,10 @@ def _make(values: flags.FlagValues, workdir: pathlib.Path, console) -> bool:
     config = grid.parse_config(given)
     if not hosts.is_first():
         console = rich.console.Console(quiet=True)
-    runner.run(config, workdir, console, verify=not values.only)
+    try:
+        runner.run(config, workdir, console, verify=not values.only)
+    except errors.UserError as error:
+        failures.append(str(error))
     return hosts.is_first()
 
 
@@ -97,18 +100,18 @@ def verify(arguments: list[str]) -> None:
     from sah_jax.studies import phases, rows, runner, sidecar, verification
 
     path, console = pathlib.Path(target), common.console()
-    programs, row_of = [path], {}
+    programs, row_of, refuted = [path], {}, []
     # Of a job, the other hosts need not have the folder.
     if path.is_dir() or (hosts.in_job() and not path.exists()):
-        first, settled = phases.verify_pending(path, console)
-        programs = sorted(path.glob(f"{runner.POINTS_FOLDER}/*/{sidecar.PROGRAM_NAME}"))
+        first, found, settled = phases.verify_pending(path, console)
+        refuted += found.failures
+        programs = sorted(path.glob(f"{runner.POINTS_FOLDER}/[!.]*/{sidecar.PROGRAM_NAME}"))
         if first and not programs:
             raise errors.UserError(
                 f"{path}: holds no points/*/{sidecar.PROGRAM_NAME}; give a study's workdir or a program.")
         if first:
             row_of = {path / row.program: row for row in rows.read_rows(path / rows.RESULTS_NAME)}
         programs = sorted({*programs, *row_of} - set(settled))
-    refuted = []
 
     def tell(number: int, verdict: verification.Verdict) -> None:
         program = programs[number]

@@ -6,7 +6,7 @@ import pathlib
 
 from absl import flags
 
-from sah_jax import errors
+from sah_jax import errors, hosts
 from sah_jax.cli import common
 
 
@@ -37,6 +37,10 @@ def codelength(arguments: list[str]) -> None:
             "that ends in .json goes beside it.")
     if values.fast and (values.emit or values.verify):
         raise errors.UserError("--fast codes no file, so --emit and --verify cannot be had with it.")
+    if values.verify and hosts.one_process_a_device():
+        raise errors.UserError(
+            "--verify has a second process decode, which cannot have the device beside this one, expected a "
+            "device that processes can share; leave it out, use --emit, and then run sah decode.")
     base, adapted = common.adapted(values)
     from sah_jax.reports import codelength as pages
     from sah_jax.studies import codelength as codelength_lib

@@ -14,7 +14,7 @@ import numpy as np
 import tokenizers
 from flax import traverse_util
 
-from sah_jax import errors, numerics
+from sah_jax import errors, hosts, numerics, version
 from sah_jax.models import config as config_lib
 from sah_jax.models import decoder as decoder_lib
 from sah_jax.models import hf_config, init, quantize, sharding, sources, stores, weights
@@ -145,9 +145,19 @@ def load_computed(model: str | pathlib.Path, how: Mapping[str, str]) -> BaseMode
       UserError: see `load_base` and `sharding.parse_mesh`.
     """
     mesh = sharding.parse_mesh(how.get("mesh", ""))
+    hosts.same_on_all(lambda: _fingerprint(model, how))
     return load_base(
         model, how["dtype"], mesh, how.get("remat", "none"), quantization=how.get("quantization", ""),
         decode_mesh=sharding.parse_decode_mesh(how.get("decode_mesh", ""), mesh))
+
+
+def _fingerprint(model: str | pathlib.Path, how: Mapping[str, str]) -> list[str]:
+    """Returns what is to be the same on all hosts of a job and is known without the weights."""
+    folder = sources.find(model).folder
+    spec = hf_config.read(folder)
+    tokenizer = _read_tokenizer(folder / "tokenizer.json", spec)
+    return [content_digest(spec, "", tokenizer), version.__version__, jax.__version__,
+            *(str(how.get(name, "")) for name in numerics.COMPUTED)]
 
 
 def read_base(

@@ -4,8 +4,7 @@ A leaf of the scanned layers gathers one tensor per layer. Each device that this
 one buffer a leaf, of its shard's size, filled layer by layer; on the CPU that buffer becomes the
 array itself. So host memory holds the shards and about one tensor.
 
-Between processes the tensors are dealt out for hashing: each is read whole by one process, and
-the others read what their devices need of it.
+Each process of a job hashes every tensor itself: what one of them did not look at could differ there.
 """
 
 import concurrent.futures
@@ -151,7 +150,7 @@ def _check_tied(tensors: Mapping[str, stores.Tensor]) -> None:
 
 
 class _Hashes:
-    """Reads whole tensors and hashes those that are this process's share."""
+    """Reads whole tensors and hashes them."""
 
     def __init__(self, tensors, spec: config_lib.ModelConfig, report: Report | None):
         self.names = sorted(name for name in tensors if not (spec.tied_embedding and name == TIED_HEAD))
@@ -165,16 +164,13 @@ class _Hashes:
         self._pool = concurrent.futures.ThreadPoolExecutor(max_workers=1)
 
     def read(self, name: str, use: Callable | None = None) -> None:
-        """Hashes a tensor if it is ours to hash, and calls `use` with a function of an index."""
+        """Hashes a tensor, and calls `use` with a function of an index."""
         tensor = self._tensors[name]
-        if tensor.together or self._number[name] % jax.process_count() == jax.process_index():
-            values = tensor.read(tensor.whole)
-            hashed = self._pool.submit(_sha256, values)
-            if use is not None:
-                use(lambda index: values[index])
-            self._sums_T32[self._number[name]] = np.frombuffer(hashed.result(), np.uint8)
-        elif use is not None:
-            use(tensor.read)
+        values = tensor.read(tensor.whole)
+        hashed = self._pool.submit(_sha256, values)
+        if use is not None:
+            use(lambda index: values[index])
+        self._sums_T32[self._number[name]] = np.frombuffer(hashed.result(), np.uint8)
         self._done += self._sizes[name]
         if self._report is not None:
             self._report(self._done, sum(self._sizes.values()))
@@ -184,12 +180,20 @@ class _Hashes:
         return self._tensors[name].shape
 
     def digest(self) -> str:
-        """Returns the digest once all tensors were read; all processes must call it."""
+        """Returns the digest once all tensors were read; all processes must call it.
+
+        Raises:
+          UserError: a tensor is not the same on all processes.
+        """
         self._pool.shutdown()
         if jax.process_count() > 1:
-            numbers_T = np.arange(len(self.names))
-            self._sums_T32 = np.asarray(multihost_utils.process_allgather(self._sums_T32))[
-                numbers_T % jax.process_count(), numbers_T]
+            sums_PT32 = np.asarray(multihost_utils.process_allgather(self._sums_T32))
+            differs_T = (sums_PT32 != sums_PT32[:1]).any(axis=(0, 2))
+            if differs_T.any():
+                name = self.names[int(np.argmax(differs_T))]
+                raise errors.UserError(
+                    f"{self._tensors[name].where}: {name!r} is not the same on all hosts, expected one model; "
+                    "copy the same files to each.")
         lines = hashlib.sha256()
         for name in self.names:
             tensor, values = self._tensors[name], self._sums_T32[self._number[name]].tobytes().hex()

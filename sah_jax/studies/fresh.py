@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -75,5 +76,6 @@ def lines(
                 yield from process.stdout
         if process.returncode:
             said.seek(0)
-            last = said.read().strip().splitlines()
+            # Where C++ code gives up, its stack follows what it says.
+            last = [line for line in said.read().strip().splitlines() if not re.match(r"\s*(@ |\*\*\*)", line)]
             raise errors.UserError(last[-1] if last else f"the process ended with code {process.returncode}")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import rich.console
 
 from sah_jax import errors, hosts
-from sah_jax.studies import fresh, verification
+from sah_jax.studies import fresh, sidecar, verification
 from sah_jax.studies import results as results_lib
 
 MAKE, VERIFY, VERIFY_AGAIN = range(3)
@@ -27,7 +27,9 @@ def needed() -> bool:
     return hosts.in_job() or hosts.one_process_a_device()
 
 
-def run(arguments: Sequence[str], workdir: pathlib.Path, console: rich.console.Console) -> bool:
+def run(
+    arguments: Sequence[str], workdir: pathlib.Path, console: rich.console.Console
+) -> tuple[bool, list[str]]:
     """Makes and verifies the points of a study that are not finished yet.
 
     Args:
@@ -36,10 +38,11 @@ def run(arguments: Sequence[str], workdir: pathlib.Path, console: rich.console.C
       console: gets a line a point.
 
     Returns:
-      Whether this host is the first, which has the results.
+      Whether this host is the first, which has the results, and a sentence for each failure: points that
+      could not be made or verified. The other points are there.
 
     Raises:
-      UserError: points failed (the others are there), or a phase's process broke down.
+      UserError: a phase's process broke down.
     """
     with fresh.start(["study", *arguments, "--only=make"], hosts.job_environment(MAKE)) as made:
         made.wait()
@@ -47,25 +50,34 @@ def run(arguments: Sequence[str], workdir: pathlib.Path, console: rich.console.C
         raise errors.UserError(
             f"the process that made the points ended with code {made.returncode}; the same command goes on "
             "from there.")
-    first, _ = verify_pending(workdir, console)
-    if made.returncode:
-        raise errors.UserError("some points could not be made, see above; correct the config and run again.")
-    return first
+    failures = ["some points could not be made, see above"] if made.returncode else []
+    first, found, _ = verify_pending(workdir, console)
+    return first, failures + found.failures
 
 
-def verify_pending(workdir: pathlib.Path, console: rich.console.Console) -> tuple[bool, list[pathlib.Path]]:
+def verify_pending(
+    workdir: pathlib.Path, console: rich.console.Console
+) -> tuple[bool, results_lib.Results, list[pathlib.Path]]:
     """Verifies the points that a study left pending, in one fresh process (of each host).
 
     Returns:
-      Whether this host is the first of its job, and the programs that were verified.
+      Whether this host is the first of its job, the results with the failures, and the programs that were
+      tried.
 
     Raises:
-      UserError: points were not verified, or the process broke down; what was verified is kept.
+      UserError: the process broke down; what was verified is kept.
     """
     found = results_lib.Results.read(workdir, console)
     waiting = list(found.pending)
+    programs = [workdir / row.program for row in waiting]
+
+    def settle(number: int, verdict: verification.Verdict) -> None:
+        if verdict.verified:
+            # The file is what its sidecar says; what the row says has lain about since, too.
+            said = verification.row_difference(waiting[number], sidecar.read(programs[number]))
+            verdict = verification.Verdict(not said, said)
+        found.settle(waiting[number], verdict)
+
     first = verification.verify_together(
-        [("", workdir / row.program) for row in waiting],
-        lambda number, verdict: found.settle(waiting[number], verdict), hosts.job_environment(VERIFY))
-    found.check(len(waiting))
-    return first, [workdir / row.program for row in waiting]
+        [("", program) for program in programs], settle, hosts.job_environment(VERIFY))
+    return first, found, programs

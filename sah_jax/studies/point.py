@@ -33,6 +33,8 @@ def make(
     started = time.monotonic()
     family, task = registry.get_family(point.family), task_registry.get_task(point.task)
     setting = family_lib.parse_setting(family, point.setting)
+    for split, num in ((config.selection, config.num_selection), ("test", config.num_test)):
+        task.examples(split, num)  # a task that cannot supply them says so before a long fit
     theta = family.fit(setting, base, task, point.seed, report, checkpoints)
     program = codec.write(family, theta, base, report, check=config.check)
     report("scoring")

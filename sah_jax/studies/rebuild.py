@@ -35,7 +35,8 @@ def rebuild_all(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
     Raises:
       UserError: the folder cannot be read.
     """
-    for order, data in hosts.from_first(lambda: _read(folder)):
+    for order in hosts.from_first(lambda: _read_orders(folder)):
+        data = hosts.from_first(lambda order=order: _read_program(folder, order["program"]))
         profile = {}
         try:
             base = _load(order["model"], tuple(sorted(order["computed"].items())))
@@ -46,16 +47,23 @@ def rebuild_all(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
         yield found | profile
 
 
-def _read(folder: pathlib.Path) -> list[tuple[dict[str, Any], str]]:
-    """Returns the orders, each with its file in base 64."""
+def _read_orders(folder: pathlib.Path) -> list[dict[str, Any]]:
     try:
-        orders = json.loads((folder / verification.ORDERS_NAME).read_text())
-        return [(order, base64.b64encode((folder / order["program"]).read_bytes()).decode())
-                for order in orders]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return json.loads((folder / verification.ORDERS_NAME).read_text())
+    except (OSError, ValueError) as error:
         raise errors.UserError(
             f"{folder}: holds no programs to rebuild ({error!r}), expected {verification.ORDERS_NAME} and "
             "files; sah verify makes such a folder.") from error
+
+
+def _read_program(folder: pathlib.Path, name: str) -> str:
+    """Returns a file in base 64."""
+    try:
+        return base64.b64encode((folder / name).read_bytes()).decode()
+    except OSError as error:
+        raise errors.UserError(
+            f"{folder / name}: cannot be read ({error.strerror}), expected a program; correct the orders."
+        ) from error
 
 
 @functools.lru_cache(maxsize=1)
@@ -76,8 +84,8 @@ def rebuild(
       splits: how many items of which splits to score.
 
     Returns:
-      A JSON object: `base_digest`, `adapted_digest`, `bits`, `ideal_bits`, the ledger's integer
-      bits by field, and for each split its [value, standard error].
+      A JSON object: `base_name`, `base_digest`, `family`, `adapted_digest`, `bits`, `ideal_bits`, the
+      ledger's integer bits by field, and for each split its [value, standard error].
 
     Raises:
       UserError: the file does not decode, or the task is none.
@@ -90,7 +98,9 @@ def rebuild(
             base, variables, task_registry.get_task(task), split, num, context)
         scores[split] = [score.value, score.stderr]
     return {
+        "base_name": base.name,
         "base_digest": base.digest,
+        "family": decoded.family,
         "adapted_digest": decoded.adapted.digest(),
         "bits": decoded.bits,
         "ideal_bits": decoded.ideal_bits,

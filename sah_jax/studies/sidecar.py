@@ -122,6 +122,8 @@ def write_folder(folder: pathlib.Path, data: bytes, record: Mapping[str, Any]) -
       UserError: it cannot be written, for instance on a full disk; nothing is left behind.
     """
     part = folder.with_name(f".{folder.name}.{os.getpid()}")
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        remove(left)  # of a process that was killed
     try:
         part.mkdir(parents=True, exist_ok=True)
         write_synced(part / PROGRAM_NAME, data)

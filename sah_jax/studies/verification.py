@@ -162,7 +162,9 @@ def _difference(got: Mapping[str, Any], record: Mapping[str, Any]) -> str:
         "test": [scores["performance"], scores["performance_stderr"]],
     }
     expected = {
+        "base_name": record["base"]["name"],
         "base_digest": record["base"]["digest"],
+        "family": record["family"],
         "bits": record["bits"],
         "ideal_bits": record["ideal_bits"],
         "ledger": [[entry["field"], entry["bits"]] for entry in record["ledger"]],
@@ -179,7 +181,8 @@ def row_difference(row: rows.Row, record: Mapping[str, Any]) -> str:
     """Says where a row is not what its program's sidecar says; '' if it is nowhere."""
     scores = record["scores"]
     pairs = {
-        "bits": record["bits"], "ideal_bits": record["ideal_bits"], "seed": record["seed"],
+        "experiment_name": record["family"], "dataset_name": scores["task"],
+        "model_name": record["base"]["name"], "bits": record["bits"], "ideal_bits": record["ideal_bits"], "seed": record["seed"],
         "program_sha256": record["program_sha256"], "adapted_digest": record["adapted_digest"],
         "base_digest": record["base"]["digest"], "strategy_hparams": record["setting"],
         "performance": scores["performance"], "performance_stderr": scores["performance_stderr"],

@@ -190,3 +190,21 @@ def _sizes(jaxpr):
         yield from (math.prod(variable.aval.shape) for variable in equation.outvars)
         for inner in jax.extend.core.jaxprs_in_params(equation.params):
             yield from _sizes(inner)
+
+
+def test_rows_of_the_vocabulary_divide_by_the_tensor_axis_of_every_mesh():
+    assert sharding.padded_rows(43, None) == 43
+    assert sharding.padded_rows(43, _mesh(1, 1, 4)) == 44
+    assert sharding.padded_rows(43, _mesh(1, 4, 1), _mesh(1, 1, 4)) == 44
+    assert sharding.padded_rows(43, _mesh(1, 1, 4), _mesh(1, 2, 2)) == 44
+    assert sharding.padded_rows(43, _mesh(1, 1, 2), None, _mesh(1, 1, 3)) == 48
+
+
+def test_a_decode_mesh_is_one_of_the_same_devices():
+    mesh = sharding.make_mesh(devices=jax.devices()[:1])
+    assert sharding.parse_decode_mesh("", mesh) is mesh and sharding.parse_decode_mesh("", None) is None
+    assert dict(sharding.parse_decode_mesh("tensor=1", mesh).shape) == dict(data=1, fsdp=1, tensor=1)
+    with pytest.raises(errors.UserError, match="there is no mesh, expected one of the same devices"):
+        sharding.parse_decode_mesh("tensor=2", None)
+    with pytest.raises(errors.UserError, match="there are 1; change an axis"):
+        sharding.parse_decode_mesh("tensor=3,fsdp=1", mesh)

@@ -1,6 +1,5 @@
 """Properties that every family's program files have."""
 
-import json
 import os
 import random
 import subprocess
@@ -8,6 +7,7 @@ import sys
 
 import jax
 import numpy as np
+import orders
 import pytest
 
 from sah_jax import errors
@@ -75,15 +75,14 @@ def test_adapted_model_differs_from_the_base(name, programs, nano):
 @pytest.mark.parametrize("name", ["lora", "online"])
 def test_fresh_process_on_one_core_with_nothing_cached_decodes_the_same(
         name, programs, tmp_path, child_environment):
-    path = tmp_path / "program.sah"
-    path.write_bytes(programs[name].data)
+    orders.write(tmp_path, {"program.sah": programs[name].data})
     core = str(min(os.sched_getaffinity(0)))
     done = subprocess.run(
-        ["taskset", "-c", core, sys.executable, "-m", "sah_jax", "rebuild", path, "--model=nano",
-         "--task=nano_math", "--score=test:2"],
+        ["taskset", "-c", core, sys.executable, "-m", "sah_jax", "rebuild", tmp_path],
         env=child_environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["adapted_digest"] == programs[name].adapted.digest()
+    (found,) = orders.answers(done.stdout)
+    assert found["adapted_digest"] == programs[name].adapted.digest()
 
 
 @pytest.mark.parametrize("name", ["urial", "lora", "online"])

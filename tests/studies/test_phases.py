@@ -127,6 +127,21 @@ def test_a_pending_point_that_is_refuted_is_a_failure(one_device, tmp_path, capf
     assert not (work / results.PENDING_NAME).exists()
 
 
+def test_a_pending_row_that_was_altered_becomes_no_point(one_device, tmp_path, capfd):
+    config = _config(tmp_path, "nano", {"baseline": ({},)})
+    work = tmp_path / "work"
+    assert cli.main(["study", f"--config={config}", f"--workdir={work}", "--only=make"]) == 0
+    (row,) = rows.read_rows(work / results.PENDING_NAME)
+    rows.write_rows(work / results.PENDING_NAME, [dataclasses.replace(row, performance=1.0)])
+    # What a process that was killed while it wrote has left is no point either.
+    (work / "points" / ".nano.left.123").mkdir()
+    (work / "points" / ".nano.left.123" / sidecar.PROGRAM_NAME).write_bytes(b"half")
+    assert cli.main(["verify", str(work)]) == 2
+    assert "1 programs were not verified" in capfd.readouterr().err
+    (found,) = rows.read_rows(work / rows.RESULTS_NAME)
+    assert not found.verified
+
+
 PARENT = """
 import sys, time
 from sah_jax.studies import fresh

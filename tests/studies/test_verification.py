@@ -5,11 +5,11 @@ import json
 import pytest
 
 from sah_jax import errors, numerics
-from sah_jax.studies import sidecar, verification
+from sah_jax.studies import rows, sidecar, verification
 
 DATA = b"a program"
 FITTING = {
-    "base_digest": "cd", "adapted_digest": "ab", "bits": 72, "ideal_bits": 70.5,
+    "base_name": "nano", "base_digest": "cd", "family": "baseline", "adapted_digest": "ab", "bits": 72, "ideal_bits": 70.5,
     "ledger": [["family", 8], ["termination", 64]],
     "scores": {"selection": [0.5, 0.1], "test": [0.25, 0.2]},
 }
@@ -38,6 +38,7 @@ def verify(tmp_path, monkeypatch):
     def answer(said: dict | None, complaint: str = "") -> verification.Verdict:
         def lines(command, target, files, arguments, environment):
             (order,) = json.loads(files[verification.ORDERS_NAME])
+            answer.order, answer.environment = order, environment
             assert command == "rebuild" and not target and not arguments
             # The base model, what to score, and the file; nothing of what is expected.
             assert set(order) == {"model", "computed", "task", "splits", "program"}
@@ -62,10 +63,65 @@ def _said(**changes) -> dict:
 
 def test_a_program_that_does_what_its_sidecar_says_is_verified(verify):
     assert verify(_said()) == verification.Verdict(True)
+    assert verify.order == {
+        "model": "nano", "computed": {"dtype": "float32", "remat": "none"}, "task": "nano_math",
+        "splits": {"selection": 3, "test": 2}, "program": "0.sah"}
+    # Under the profile that the file was written under.
+    assert verify.environment.items() >= {"NPROC": "1", "JAX_ENABLE_X64": "False"}.items()
+
+
+def test_a_fresh_process_computes_the_model_as_the_writer_did(tmp_path, monkeypatch):
+    placed = {"mesh": "data=2,fsdp=1,tensor=1", "decode_mesh": "data=1,fsdp=1,tensor=2", "remat": "dots",
+              "quantization": "int8"}
+    record = _record() | {"profile": {**numerics.profile("float32"), **placed}}
+    sidecar.write_folder(tmp_path / "point", DATA, record)
+    told = []
+    monkeypatch.setattr(verification.fresh, "lines", lambda *given: told.append(given) or iter(()))
+    verification.verify_together([("", tmp_path / "point" / sidecar.PROGRAM_NAME)], print, {"A": "b"})
+    ((*_, files, _, environment),) = told
+    (order,) = json.loads(files[verification.ORDERS_NAME])
+    assert order["computed"] == {"dtype": "float32", **placed} and order["model"] == "nano"
+    assert environment == {"A": "b"}
+    assert sorted(verification.placement_flags(record["profile"])) == sorted(
+        f"--{name}={value}" for name, value in placed.items())
+
+
+def test_the_model_that_is_given_counts_and_texts_are_no_programs(tmp_path, monkeypatch):
+    program = tmp_path / "point" / sidecar.PROGRAM_NAME
+    sidecar.write_folder(program.parent, DATA, _record())
+    told = []
+    monkeypatch.setattr(verification.fresh, "lines", lambda *given: told.append(given) or iter(()))
+    verification.verify_together([("elsewhere", program)], print, {})
+    assert json.loads(told[0][2][verification.ORDERS_NAME])[0]["model"] == "elsewhere"
+    sidecar.write_folder(program.parent, DATA, _record() | {"family": sidecar.TEXTS, "tokens_digest": "ab"})
+    verdict = verification.verify("nano", program)
+    assert not verdict.verified and "holds texts, expected a program" in verdict.reason
+
+
+_ROW = {
+    "experiment_name": "baseline", "dataset_name": "nano_math", "model_name": "nano", "performance": 0.25,
+    "bits": 72, "seed": 0, "strategy_hparams": {}, "program_sha256": sidecar.file_digest(DATA),
+    "ideal_bits": 70.5, "performance_stderr": 0.2, "num_scored": 2, "selection_split": "selection",
+    "selection_performance": 0.5, "selection_stderr": 0.1, "selection_num_scored": 3, "adapted_digest": "ab",
+    "base_digest": "cd", "numerics_digest": numerics.digest(numerics.profile("float32"))}
+
+
+@pytest.mark.parametrize("key, value", [
+    ("experiment_name", "lora"), ("dataset_name", "ifeval"), ("model_name", "SmolLM3-3B"), ("performance", 1.0),
+    ("bits", 8), ("seed", 1), ("strategy_hparams", {"rank": 1}), ("program_sha256", "0" * 64),
+    ("ideal_bits", 1.0), ("performance_stderr", 0.0), ("num_scored", 1319), ("selection_split", "test"),
+    ("selection_performance", 0.75), ("selection_stderr", 0.0), ("selection_num_scored", 2),
+    ("adapted_digest", "ac"), ("base_digest", "ce"), ("numerics_digest", "0" * 64)])
+def test_a_row_that_is_not_what_the_sidecar_says_is_named(key, value):
+    rest = {"point": "p", "program": "points/p/program.sah", "script_bits": 0, "verified": True,
+            "wall_time_s": 1.0}
+    assert verification.row_difference(rows.Row(**_ROW, **rest), _record()) == ""
+    said = verification.row_difference(rows.Row(**{**_ROW, key: value}, **rest), _record())
+    assert said == f"{key} is {value} in the row and {_ROW[key]} in the sidecar"
 
 
 @pytest.mark.parametrize("key, got", [
-    ("base_digest", "ce"), ("adapted_digest", "aa"), ("bits", 80), ("ideal_bits", 70.25),
+    ("base_name", "other"), ("base_digest", "ce"), ("family", "icl"), ("adapted_digest", "aa"), ("bits", 80), ("ideal_bits", 70.25),
     # The same bits in all, elsewhere or under another name.
     ("ledger", [["family", 9], ["termination", 63]]), ("ledger", [["header", 8], ["termination", 64]]),
     ("ledger", [["termination", 64], ["family", 8]]), ("ledger", [["family", 8]]),

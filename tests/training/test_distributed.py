@@ -50,7 +50,18 @@ try:
     hosts.from_first(complain)
 except errors.UserError as error:
     complaint = str(error)
-print(json.dumps({"losses": losses, "read": sorted(Source.read), "devices": jax.device_count(),
+def same(call):
+    try:
+        return hosts.same_on_all(call)
+    except errors.UserError as error:
+        return str(error)
+
+def complain_second():
+    if number == 1:
+        raise errors.UserError("no such folder")
+
+agreed = [same(lambda: ["a"]), same(lambda: number * "long "), same(complain_second)]
+print(json.dumps({"agreed": agreed, "losses": losses, "read": sorted(Source.read), "devices": jax.device_count(),
                   "first": [hosts.is_first(), hosts.from_first(lambda: [number, "é"])],
                   "complaint": complaint, "whole": spread.is_fully_addressable,
                   "fetched": [x.tolist() for x in hosts.fetch([spread, moved, np.float32(number)])]}))
@@ -96,8 +107,17 @@ def test_each_process_reads_its_rows(job):
 
 def test_all_processes_get_what_the_first_has(job):
     found, alone = job
-    assert [one["first"] for one in (*found, alone)] == [[True, [0, "é"]], [False, [0, "é"]], [True, [0, "é"]]]
+    first, second, single = (one["first"] for one in (*found, alone))
+    assert first == single == [True, [0, "é"]] and second == [False, [0, "é"]]
     assert {one["complaint"] for one in (*found, alone)} == {"process 0 complains"}
+
+
+def test_what_is_to_be_the_same_on_all_hosts_is_compared(job):
+    found, _ = job
+    assert found[0]["agreed"] == found[1]["agreed"]
+    same, differs, fails = found[0]["agreed"]
+    assert same is None and "process 1 of 2 has long , process 0 , expected the same" in differs
+    assert fails == "process 1 of 2: no such folder"
 
 
 def test_arrays_over_all_processes_are_fetched_whole(job):

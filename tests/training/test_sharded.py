@@ -44,6 +44,8 @@ found["data and fsdp"] = {"equal": all(equal)}
 mesh = sharding.make_mesh(2, 2, 2)
 found["texts"] = [sharded_model.continuations(mesh, other) for other in (
     None, sharding.parse_decode_mesh("data=8", mesh), sharding.parse_decode_mesh("data=2,tensor=4", mesh))]
+other = sharding.parse_decode_mesh("data=2,tensor=4", mesh)
+found["decode mesh"] = [dict(other.shape), list(other.devices.flat) == list(mesh.devices.flat)]
 found["texts"].append(sharded_model.continuations(None))
 print(json.dumps(found))
 """
@@ -81,6 +83,10 @@ def test_codelengths_are_those_of_one_device(found, mesh):
 
 def test_codelengths_on_data_and_fsdp_meshes_are_the_same_bit_for_bit(found):
     assert found["data and fsdp"]["equal"]
+
+
+def test_a_decode_mesh_has_the_same_devices_in_the_same_order_on_other_axes(found):
+    assert found["decode mesh"] == [{"data": 2, "fsdp": 1, "tensor": 4}, True]
 
 
 def test_generation_gives_the_same_tokens(found):
