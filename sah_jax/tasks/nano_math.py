@@ -10,9 +10,9 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 
-from sah_jax.errors import UserError
-from sah_jax.tasks.base import check_paired, check_split, cut_at_stop, Example, Score
+from sah_jax.tasks.base import check_paired, cut_at_stop, Example, Score
 from sah_jax.tasks.nano.problems import Problem, sample_problem, split_of
+from sah_jax.tasks.nano.splits import first_unique
 
 _WRITTEN_PROMPT = """\
 Work out each answer step by step and end with a line of four # and the number.
@@ -42,14 +42,7 @@ class NanoMath:
 
     def examples(self, split: str, num: int, seed: int = 0) -> tuple[Example, ...]:
         """Returns the first ``num`` examples of a split; see ``Task.examples``."""
-        check_split(split)
-        if num < 0:
-            raise UserError(
-                f"Got {num} examples of {self.name}, expected at least 0; "
-                "raise the number of examples."
-            )
-        stream = _unique_examples(split, seed)
-        return tuple(next(stream) for _ in range(num))
+        return first_unique(self.name, split, num, _examples(split, seed))
 
     def extract(self, response: str) -> str:
         """Returns the number of the first "#### " line, without commas, or ""."""
@@ -70,18 +63,12 @@ class NanoMath:
         return answer != "" and answer == example.gold
 
 
-def _unique_examples(split: str, seed: int) -> Iterator[Example]:
-    """Generates a split's examples without end and without repeats."""
+def _examples(split: str, seed: int) -> Iterator[Example]:
     rng = random.Random(f"nano_math {split} {seed}")
-    seen: set[str] = set()
     while True:
         problem = sample_problem(rng)
-        if split_of(problem) != split:
-            continue
-        example = _example(problem)
-        if example.prompt not in seen:
-            seen.add(example.prompt)
-            yield example
+        if split_of(problem) == split:
+            yield _example(problem)
 
 
 def _example(problem: Problem) -> Example:

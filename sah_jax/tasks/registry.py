@@ -6,9 +6,13 @@ from collections.abc import Callable
 
 from sah_jax.errors import UserError
 from sah_jax.tasks.base import Task
+from sah_jax.tasks.nano_follow import NanoFollow
 from sah_jax.tasks.nano_math import NanoMath
+from sah_jax.tasks.nano_translate import NanoTranslate
 
-_TASKS: dict[str, Callable[[], Task]] = {NanoMath.name: NanoMath}
+_TASKS: dict[str, Callable[[], Task]] = {
+    task.name: task for task in (NanoFollow, NanoMath, NanoTranslate)
+}
 
 
 def get_task(name: str) -> Task:
