@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from sah_jax import errors
-from sah_jax.cli import models, plans, programs, studies, texts
+from sah_jax.cli import models, plans, programs, studies, tasks, texts
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -52,4 +52,6 @@ def _usage() -> str:
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "study": studies.study, "verify": studies.verify, "report": studies.report,
     "inspect": programs.inspect, "run": programs.run, "codelength": texts.codelength,
-    "decode": texts.decode, "convert": models.convert, "plan": plans.plan, "rebuild": studies.rebuild}
+    "decode": texts.decode, "convert": models.convert, "plan": plans.plan, "data": tasks.data,
+    "score": tasks.score,
+    "rebuild": studies.rebuild}

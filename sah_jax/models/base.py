@@ -75,6 +75,16 @@ class BaseModel:
                 "expected plain text; remove it.")
         return tokens
 
+    def ends(self, stop: Sequence[str]) -> tuple[int, ...]:
+        """Returns the tokens that end a generation: the end tokens, and special tokens among stop strings.
+
+        `decode` leaves special tokens out, so a stop string that is one (`<|im_start|>`) never stands in
+        a text; where the tokenizer does not have it, it is text like any other.
+        """
+        special = self.tokenizer.get_added_tokens_decoder().items()
+        found = {number for number, token in special if token.special and token.content in stop}
+        return *self.spec.end_tokens, *sorted(found - set(self.spec.end_tokens))
+
     def decode(self, tokens: Sequence[int]) -> str:
         """Returns the text of tokens; special tokens are left out."""
         return self.tokenizer.decode(list(tokens))

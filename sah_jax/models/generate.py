@@ -40,7 +40,7 @@ def generate(
       prompts: texts; each is put after the start token and the context.
       context: tokens before every prompt.
       max_new_tokens: a row ends after so many tokens, at an end token or at a stop string.
-      stop: stop strings.
+      stop: stop strings, special tokens among them; see `BaseModel.ends`.
       batch_size: rows at a time, rounded up to what the mesh divides; the last batch is filled up.
 
     Raises:
@@ -95,7 +95,7 @@ def _generate_batch(
     state = greedy.prefill(
         decoder, variables, prefix_1P, np.int32(len(prefix)), tokens_BL, lengths_B,
         slots=prefix_1P.shape[1] + tokens_BL.shape[1] + _bucket(max_new_tokens))
-    end_tokens = np.array(base.spec.end_tokens, np.int32)
+    end_tokens = np.array(base.ends(stop), np.int32)
     # Without stop strings there is nothing to look for.
     length = _STRETCH if stop else _bucket(max_new_tokens)
     done_B = np.arange(batch_size) >= len(rows)

@@ -1,4 +1,4 @@
-"""Base models on the Hugging Face hub, through `huggingface_hub` and its cache.
+"""Base models and data sets on the Hugging Face hub, through `huggingface_hub` and its cache.
 
 The cache is where HF_HOME says. With HF_HUB_OFFLINE=1, or without a network, what the cache has is
 used.
@@ -32,28 +32,42 @@ def snapshot(repo: str, revision: str | None, weights: bool) -> pathlib.Path:
         cache nor can the hub be reached.
     """
     wanted = _SMALL_FILES + ((stores.INDEX_FILE,) if weights else ())
-    folder = _download(repo, revision, wanted)
+    folder = download(repo, revision, wanted)
     if not weights:
         return folder
     shards = (stores.WEIGHTS_FILE,)
     if (folder / stores.INDEX_FILE).is_file():
         shards = tuple(sorted(set(stores.shard_names(folder / stores.INDEX_FILE).values())))
     # Of the commit that was found, should the branch move meanwhile.
-    return _download(repo, folder.name, wanted + shards)
+    return download(repo, folder.name, wanted + shards)
 
 
-def _download(repo: str, revision: str | None, files: tuple[str, ...]) -> pathlib.Path:
+def download(
+    repo: str, revision: str | None, files: tuple[str, ...], kind: str = "model"
+) -> pathlib.Path:
+    """Returns the cache's folder of a repository at a revision, with those of the files that it has.
+
+    Args:
+      repo: ORG/NAME.
+      revision: a branch, tag or commit; None for the main branch.
+      files: paths in the repository.
+      kind: model or dataset.
+
+    Raises:
+      UserError: as `snapshot`.
+    """
     at = f"{repo} at revision {revision}" if revision else repo
     try:
         return pathlib.Path(huggingface_hub.snapshot_download(
-            repo, revision=revision, allow_patterns=list(files)))
+            repo, repo_type=kind, revision=revision, allow_patterns=list(files)))
     except hub_errors.GatedRepoError as error:
+        page = repo if kind == "model" else f"{kind}s/{repo}"
         raise errors.UserError(
             f"{repo}: is gated on the hub, and this account may not read it; accept its terms at "
-            f"https://huggingface.co/{repo} and log in with hf auth login.") from error
+            f"https://huggingface.co/{page} and log in with hf auth login.") from error
     except hub_errors.RepositoryNotFoundError as error:
         raise errors.UserError(
-            f"{repo}: is neither a folder here nor a model on the hub that this account may read; "
+            f"{repo}: is neither a folder here nor a {kind} on the hub that this account may read; "
             "correct the name, or log in with hf auth login if it is private.") from error
     except hub_errors.RevisionNotFoundError as error:
         raise errors.UserError(

@@ -20,6 +20,7 @@ from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec
 from sah_jax.programs import texts as texts_lib
 from sah_jax.studies import sidecar, verification, views
+from sah_jax.tasks import base as task_lib
 from sah_jax.tasks import registry as task_registry
 
 _DEFAULT_EXAMPLES = 64
@@ -107,8 +108,10 @@ def read_texts(source: str, field: str, num: int | None, seed: int) -> list[tupl
     """
     kind, _, rest = source.partition(":")
     if kind == "task":
-        name, _, split = rest.partition(":")
-        split = split or "train"
+        # A task's options stand after a colon too.
+        name, _, split = rest.rpartition(":")
+        if split not in task_lib.SPLITS:
+            name, split = rest, "train"
         examples = task_registry.get_task(name).examples(split, num or _DEFAULT_EXAMPLES, seed)
         found = [(f"{split} {i}", e.prompt + e.answer) for i, e in enumerate(examples)]
     else:

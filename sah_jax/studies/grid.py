@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,7 +24,7 @@ class StudyConfig:
     Attributes:
       models: what `sah_jax.models.sources` describes: folders, shipped names, hub ids.
       dtype: what the models are computed in.
-      tasks: task names.
+      tasks: task names with their options, see `sah_jax.tasks.options`.
       families: for each family, the settings to run.
       seeds: each setting is run with each seed.
       num_selection, num_test: how many items of a split are scored.
@@ -108,10 +109,10 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
     for name, settings in families.items():
         for setting in settings:
             family_lib.parse_setting(registry.get_family(name), setting)
-    for task in given["tasks"]:
-        task_registry.get_task(task)
+    # However its options are spelled, a task has one name.
+    tasks = tuple(dict.fromkeys(task_registry.get_task(task).name for task in given["tasks"]))
     return StudyConfig(
-        models=tuple(given["models"]), dtype=given["dtype"], tasks=tuple(given["tasks"]),
+        models=tuple(given["models"]), dtype=given["dtype"], tasks=tasks,
         families=families, seeds=tuple(given["seeds"]), num_selection=given["num_selection"],
         num_test=given["num_test"], selection=given["selection"], check=given["check"], mesh=mesh,
         remat=given["remat"], quantization=given["quantization"], checkpoint_every=every)
@@ -148,7 +149,9 @@ class Point:
         # Points of one device keep the names they had before there were meshes.
         content += [config.mesh, config.remat] if (config.mesh, config.remat) != ("", "none") else []
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        return f"{model}.{self.task}.{self.family}.{digest[:10]}"
+        # A folder's name; the digest tells tasks apart that are spelled alike in it.
+        task = re.sub(r"[^\w.-]+", "-", self.task)
+        return f"{model}.{task}.{self.family}.{digest[:10]}"
 
 
 def points(config: StudyConfig) -> Iterator[Point]:

@@ -6,12 +6,12 @@ stops, and scores the texts that came back; everything else is up to the caller.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from sah_jax.errors import UserError
+from sah_jax.tasks.scores import Score
 
 SPLITS = ("train", "selection", "test")
 
@@ -23,65 +23,25 @@ class Example:
     Attributes:
         prompt: The complete text given to the model.
         answer: The text a good model continues with; ``prompt + answer`` is seamless.
-        gold: The extracted gold answer that a response is compared with.
+        gold: What a response is held against: the extracted gold answer, or what else the
+            task's metric wants, as text.
+        item: The item's own text, without the template around it; may be empty. Stored
+            predictions can name an item by it.
     """
 
     prompt: str
     answer: str
     gold: str
-
-
-@dataclass(frozen=True)
-class Score:
-    """A task's metric over a set of responses.
-
-    Attributes:
-        value: Mean outcome.
-        stderr: Standard error of that mean; NaN for a single outcome, whose spread is unknown.
-        outcomes: The per-example outcomes, in the order of the examples.
-    """
-
-    value: float
-    stderr: float
-    outcomes: tuple[float, ...]
-
-    @property
-    def num_scored(self) -> int:
-        """Number of examples behind the mean."""
-        return len(self.outcomes)
-
-    @classmethod
-    def of(cls, outcomes: Iterable[float]) -> Score:
-        """Summarises outcomes by their mean and its sample standard error.
-
-        Args:
-            outcomes: One number per scored example.
-
-        Returns:
-            The score.
-
-        Raises:
-            UserError: If there are no outcomes.
-        """
-        values = tuple(float(outcome) for outcome in outcomes)
-        if not values:
-            raise UserError(
-                "Got no responses to score, expected at least one; raise the number of examples."
-            )
-        num = len(values)
-        mean = math.fsum(values) / num
-        if num == 1:
-            return cls(mean, math.nan, values)
-        variance = math.fsum((value - mean) ** 2 for value in values) / (num - 1)
-        return cls(mean, math.sqrt(variance / num), values)
+    item: str = ""
 
 
 class Task(Protocol):
     """What a model can be adapted to.
 
     Attributes:
-        name: The task's name in the registry.
-        stop: Strings that end a generation; a response is read up to the first of them.
+        name: The task's name, options included, spelled the one way that rows hold.
+        stop: Strings that end a generation; a response is read up to the first of them. A
+            special token of some tokenizers, such as ``<|im_start|>``, must be one of its own.
         max_new_tokens: Longest generation that still can hold a full answer.
         demonstration_separator: Text between two worked examples in one context.
         written_prompt: Hand-written context (instruction and worked examples) that can
@@ -98,7 +58,8 @@ class Task(Protocol):
         """Returns the first ``num`` examples of a split.
 
         The same arguments always give the same examples, fewer of them are a prefix of
-        more of them, and no prompt comes twice.
+        more of them, and no item comes twice. Selection items are held out from the source
+        of the training items; none of the three splits shares an item with another.
 
         Args:
             split: One of ``SPLITS``.
@@ -113,12 +74,21 @@ class Task(Protocol):
         """
         ...
 
+    def test_size(self) -> int | None:
+        """Returns how many items the test split has; None if there is no end of them."""
+        ...
+
     def extract(self, response: str) -> str:
         """Returns the final answer in a response, or the empty string if it has none."""
         ...
 
     def score(self, examples: Sequence[Example], responses: Sequence[str]) -> Score:
         """Scores one response per example.
+
+        The same code scores what a study generated and what a file of predictions holds.
+
+        Returns:
+            The score, with every metric of the task.
 
         Raises:
             UserError: If the two differ in number.
@@ -131,6 +101,14 @@ def check_split(split: str) -> None:
     if split not in SPLITS:
         raise UserError(
             f"Got split {split!r}, expected one of {', '.join(SPLITS)}; change the split's name."
+        )
+
+
+def check_num(name: str, num: int) -> None:
+    """Raises ``UserError`` if a negative number of a task's examples is asked for."""
+    if num < 0:
+        raise UserError(
+            f"Got {num} examples of {name}, expected at least 0; raise the number of examples."
         )
 
 

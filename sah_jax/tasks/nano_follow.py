@@ -9,10 +9,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 
-from sah_jax.tasks.base import check_paired, cut_at_stop, Example, Score
+from sah_jax.tasks.base import check_paired, cut_at_stop, Example
 from sah_jax.tasks.nano import constraints as constraints_lib
 from sah_jax.tasks.nano.briefs import Brief, instruction, sample_brief, split_of, Wording
 from sah_jax.tasks.nano.splits import first_unique
+from sah_jax.tasks.scores import rate, Score
 
 _WRITTEN_PROMPT = """\
 Follow each instruction to the letter.
@@ -42,13 +43,13 @@ _WORDING: Wording = {
 }
 
 
+_WAYS = {"strict": constraints_lib.holds_strictly, "loose": constraints_lib.holds_loosely}
+
+
 class NanoFollow:
-    """Short texts to write, scored by the share of instructions followed to the letter.
+    """Short texts to write, scored by the share of prompts followed to the letter."""
 
-    ``metrics`` gives IFEval's four: by prompt and by constraint, strict and loose.
-    """
-
-    name = "nano_follow"
+    name = kind = "nano_follow"
     stop: tuple[str, ...] = ("\nInstruction:", "\n\n")
     max_new_tokens = 112
     demonstration_separator = "\n\n"
@@ -61,37 +62,31 @@ class NanoFollow:
         """
         return first_unique(self.name, split, num, _examples(split, seed))
 
+    def test_size(self) -> None:
+        """See ``Task.test_size``."""
+
     def extract(self, response: str) -> str:
         """Returns the response up to the first stop string."""
         return cut_at_stop(response, self.stop).strip()
 
     def score(self, examples: Sequence[Example], responses: Sequence[str]) -> Score:
-        """Scores 1 for each response that satisfies all constraints as it is, else 0."""
-        return self.metrics(examples, responses)["prompt_strict"]
+        """Scores prompts (all their constraints hold) and constraints, strictly and loosely.
 
-    def metrics(self, examples: Sequence[Example], responses: Sequence[str]) -> dict[str, Score]:
-        """Scores by prompt (all of its constraints hold) and by constraint, strict and loose.
-
-        Returns:
-            "prompt_strict", "prompt_loose", "instruction_strict" and "instruction_loose"; the
-            outcomes of the latter two are by constraint, in the order of the examples.
-
-        Raises:
-            UserError: If examples and responses differ in number or there are none.
+        The metrics are IFEval's four, ``prompt_level_strict_acc`` the first; see ``Task.score``.
         """
         check_paired(examples, responses)
-        readings = {
-            "strict": constraints_lib.holds_strictly, "loose": constraints_lib.holds_loosely,
-        }  # fmt: skip
-        scores = {}
-        for name, holds in readings.items():
-            followed = [
+        found = {}
+        for way, holds in _WAYS.items():
+            each = [
                 self._followed(example, text, holds)
                 for example, text in zip(examples, responses, strict=True)
             ]
-            scores[f"prompt_{name}"] = Score.of(all(one) for one in followed)
-            scores[f"instruction_{name}"] = Score.of(held for one in followed for held in one)
-        return scores
+            prompts, singles = f"prompt_level_{way}_acc", f"inst_level_{way}_acc"
+            found[prompts] = Score.of(map(all, each), prompts)
+            found[singles] = Score.pooled(
+                ((sum(one), len(one)) for one in each), rate, singles, sum(map(len, each))
+            )
+        return found.pop("prompt_level_strict_acc").beside(*found.values())
 
     def _followed(
         self, example: Example, response: str,
@@ -110,8 +105,10 @@ def _examples(split: str, seed: int) -> Iterator[Example]:
 
 
 def _example(rng: random.Random, brief: Brief) -> Example:
+    text = instruction(rng, _WORDING, brief)
     return Example(
-        prompt=f"Instruction: {instruction(rng, _WORDING, brief)}\nResponse:",
+        prompt=f"Instruction: {text}\nResponse:",
         answer=f" {brief.response}",
         gold=constraints_lib.to_text(brief.constraints),
+        item=text,
     )

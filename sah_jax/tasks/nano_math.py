@@ -10,9 +10,10 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 
-from sah_jax.tasks.base import check_paired, cut_at_stop, Example, Score
+from sah_jax.tasks.base import check_paired, cut_at_stop, Example
 from sah_jax.tasks.nano.problems import Problem, sample_problem, split_of
 from sah_jax.tasks.nano.splits import first_unique
+from sah_jax.tasks.scores import Score
 
 _WRITTEN_PROMPT = """\
 Work out each answer step by step and end with a line of four # and the number.
@@ -34,7 +35,7 @@ _FINAL = re.compile(r"#### (-?[0-9.,]*[0-9])")
 class NanoMath:
     """Word problems of one to three steps, scored by exact match of the final number."""
 
-    name = "nano_math"
+    name = kind = "nano_math"
     stop: tuple[str, ...] = ("\nQuestion:", "\n\n")
     max_new_tokens = 80
     demonstration_separator = "\n\n"
@@ -43,6 +44,9 @@ class NanoMath:
     def examples(self, split: str, num: int, seed: int = 0) -> tuple[Example, ...]:
         """Returns the first ``num`` examples of a split; see ``Task.examples``."""
         return first_unique(self.name, split, num, _examples(split, seed))
+
+    def test_size(self) -> None:
+        """See ``Task.test_size``."""
 
     def extract(self, response: str) -> str:
         """Returns the number of the first "#### " line, without commas, or ""."""
@@ -73,8 +77,10 @@ def _examples(split: str, seed: int) -> Iterator[Example]:
 
 def _example(problem: Problem) -> Example:
     working = " ".join(step.sentence for step in problem.steps)
+    text = f"{problem.story} {problem.question}"
     return Example(
-        prompt=f"Question: {problem.story} {problem.question}\nAnswer:",
+        prompt=f"Question: {text}\nAnswer:",
         answer=f" {working}\n#### {problem.answer}",
         gold=str(problem.answer),
+        item=text,
     )

@@ -9,10 +9,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
-from sah_jax.tasks import bleu
-from sah_jax.tasks.base import check_paired, cut_at_stop, Example, Score
+from sacrebleu.metrics import BLEU, CHRF
+
+from sah_jax.tasks.base import check_paired, cut_at_stop, Example
 from sah_jax.tasks.nano.sentences import Pair, sample_sentence, split_of
 from sah_jax.tasks.nano.splits import first_unique
+from sah_jax.tasks.scores import Score
+from sah_jax.tasks.translation import corpus_score
 
 _WRITTEN_PROMPT = """\
 Translate each sentence into French.
@@ -29,7 +32,7 @@ French: Ses sœurs ne veulent pas la vieille maison.
 class NanoTranslate:
     """Short sentences, scored by corpus BLEU (0 to 100)."""
 
-    name = "nano_translate"
+    name = kind = "nano_translate"
     stop: tuple[str, ...] = ("\n",)
     max_new_tokens = 48
     demonstration_separator = "\n\n"
@@ -39,16 +42,20 @@ class NanoTranslate:
         """Returns the first ``num`` examples of a split; see ``Task.examples``."""
         return first_unique(self.name, split, num, _examples(split, seed))
 
+    def test_size(self) -> None:
+        """See ``Task.test_size``."""
+
     def extract(self, response: str) -> str:
         """Returns the first line of a response."""
         return cut_at_stop(response, self.stop).strip()
 
     def score(self, examples: Sequence[Example], responses: Sequence[str]) -> Score:
-        """Scores corpus BLEU; see ``bleu.score``."""
+        """Scores all responses together, chrF beside BLEU; see ``Task.score``."""
         check_paired(examples, responses)
-        return bleu.score(
-            [self.extract(text) for text in responses], [example.gold for example in examples]
-        )
+        texts = [self.extract(response) for response in responses]
+        golds = [example.gold for example in examples]
+        chrf = corpus_score("chrf", CHRF(), texts, golds)
+        return corpus_score("bleu", BLEU(), texts, golds).beside(chrf)
 
 
 def _examples(split: str, seed: int) -> Iterator[Example]:
@@ -64,4 +71,5 @@ def _example(sentence: Pair) -> Example:
         prompt=f"English: {sentence.english}\nFrench:",
         answer=f" {sentence.french}",
         gold=sentence.french,
+        item=sentence.english,
     )

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+import tokenizers
 
 from sah_jax import errors
 from sah_jax.models import base as base_lib
@@ -124,6 +125,18 @@ def test_a_row_ends_at_an_end_token(tiny_base, variables, full, place):
     texts = generate(base, variables, PROMPTS, **OPTIONS)
     assert texts == [text.split(end)[0] for text in full]
     assert len(texts[row]) <= place
+
+
+def test_a_special_token_can_be_a_stop_string(tiny_base, variables, full):
+    """Decoding leaves special tokens out, so it is not found as text."""
+    mark = next(char for char in full[0] if char not in "".join(PROMPTS))
+    tokenizer = tokenizers.Tokenizer.from_str(tiny_base.tokenizer.to_str())
+    tokenizer.add_special_tokens([mark])
+    base = dataclasses.replace(tiny_base, tokenizer=tokenizer)
+    assert generate(base, variables, PROMPTS, **OPTIONS) == [text.replace(mark, "") for text in full]
+    texts = generate(base, variables, PROMPTS, stop=("\N{SNOWMAN}", mark), **OPTIONS)
+    assert texts == [text.split(mark)[0] for text in full]
+    assert base.ends((mark, "a")) == (*base.spec.end_tokens, base.tokenizer.token_to_id(mark))
 
 
 def test_rows_that_ended_stop_the_loop(tiny_base, variables, full, stretches):

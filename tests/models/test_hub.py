@@ -75,7 +75,8 @@ def test_exactly_the_needed_files_are_asked_for(cached, monkeypatch, sharded):
         (cached / stores.INDEX_FILE).unlink()
     asked = []
 
-    def download(repo, revision, allow_patterns):
+    def download(repo, revision, allow_patterns, repo_type):
+        assert repo_type == "model"
         asked.append((revision, set(allow_patterns)))
         return str(cached)
 

@@ -20,8 +20,16 @@ GIVEN = {
 
 
 def test_points_are_the_product():
-    config = grid.parse_config({**GIVEN, "tasks": ("nano_math", "nano_math")})
+    config = grid.parse_config({**GIVEN, "tasks": ("nano_math", "gsm8k")})
     assert len(list(grid.points(config))) == 2 * 3 * 2
+
+
+def test_a_task_has_one_name_however_its_options_are_spelled():
+    given = ("gsm8k:reference,train=gsm8k", "gsm8k:train=gsm8k,reference", "gsm8k:train=metamathqa", "gsm8k")
+    config = grid.parse_config({**GIVEN, "tasks": given})
+    assert config.tasks == ("gsm8k:train=gsm8k,reference", "gsm8k")
+    names = {point.task: point.name(config, "nano", "base") for point in grid.points(config)}
+    assert names["gsm8k:train=gsm8k,reference"].startswith("nano.gsm8k-train-gsm8k-reference.")
 
 
 def test_names_differ_where_anything_that_matters_does():

@@ -35,21 +35,21 @@ def test_prompts_say_their_constraints() -> None:
 def test_metrics_count_prompts_and_constraints_strictly_and_loosely() -> None:
     upper, two = Constraint("upper"), Constraint("sentences", "2")
     examples = [_example(upper, two), _example(upper)]
-    scores = TASK.metrics(examples, ["THE CAT SITS.", "Sure:\nTHE CAT."])
-    assert scores["prompt_strict"].outcomes == (0.0, 0.0)
-    assert scores["prompt_loose"].outcomes == (0.0, 1.0)
-    assert scores["instruction_strict"].outcomes == (1.0, 0.0, 0.0)
-    assert scores["instruction_loose"].outcomes == (1.0, 0.0, 1.0)
+    score = TASK.score(examples, ["THE CAT SITS.", "Sure:\nTHE CAT."])
+    assert {name: (metric.value, metric.num) for name, metric in score.metrics.items()} == {
+        "prompt_level_strict_acc": (0, 2), "prompt_level_loose_acc": (0.5, 2),
+        "inst_level_strict_acc": (1 / 3, 3), "inst_level_loose_acc": (2 / 3, 3)}
+    assert list(score.metrics)[0] == "prompt_level_strict_acc" and score.outcomes == (0.0, 0.0)
     assert TASK.score(examples, ["THE CAT. A DOG.", "THE CAT."]).outcomes == (1.0, 1.0)
 
 
 def test_loose_scores_are_never_lower() -> None:
     examples = TASK.examples("test", 200)
     responses = [f"Sure!\n{one.answer}" if index % 2 else one.answer.lower() for index, one in enumerate(examples)]
-    scores = TASK.metrics(examples, responses)
-    for level in ("prompt", "instruction"):
-        assert scores[f"{level}_strict"].value < scores[f"{level}_loose"].value
-    assert scores["prompt_strict"].value < scores["instruction_strict"].value
+    scores = TASK.score(examples, responses).metrics
+    for level in ("prompt", "inst"):
+        assert scores[f"{level}_level_strict_acc"].value < scores[f"{level}_level_loose_acc"].value
+    assert scores["prompt_level_strict_acc"].value < scores["inst_level_strict_acc"].value
 
 
 @pytest.mark.parametrize(("response", "expected"), [

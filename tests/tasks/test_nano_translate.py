@@ -39,4 +39,6 @@ def test_the_written_prompt_is_of_the_grammar_and_the_train_side() -> None:
 def test_a_near_translation_scores_between_none_and_all() -> None:
     examples = TASK.examples("test", 50)
     near = [example.answer.rsplit(" ", 1)[0] + " chose." for example in examples]
-    assert 20 < TASK.score(examples, near).value < 90
+    score = TASK.score(examples, near)
+    assert 20 < score.value < 90
+    assert list(score.metrics) == ["bleu", "chrf"] and score.metrics["bleu"].value == score.value

@@ -117,7 +117,22 @@ def test_examples_that_mostly_do_not_fit_are_an_error(base, examples):
         examples_lib.first_fitting(base, task, num=5, max_tokens=room, seed=0)
 
 
-def test_a_training_example_may_not_spell_out_the_end_token(step0):
-    task = Listed(_example("a", "b<|endoftext|>"))
-    with pytest.raises(errors.UserError, match="end token"):
-        examples_lib.first_fitting(step0, task, num=1, max_tokens=64, seed=0)
+def test_a_training_example_that_spells_out_the_end_token_is_passed_over(step0):
+    spelled, plain = _example("a", "b<|endoftext|>"), _example("a", "b")
+    (chosen,) = examples_lib.first_fitting(step0, Listed(spelled, plain), num=1, max_tokens=64, seed=0)
+    assert step0.decode(chosen.answer) == "b"
+    with pytest.raises(errors.UserError, match="only 0 of 2.*end token"):
+        examples_lib.first_fitting(step0, Listed(spelled), num=1, max_tokens=64, seed=0)
+
+
+def test_no_more_is_asked_of_a_task_than_is_needed(base):
+    """So that all of a training source can be used."""
+    asked = []
+
+    class Three(Listed):
+        def examples(self, split, num, seed=0):
+            asked.append(num)
+            return super().examples(split, num, seed)
+
+    examples_lib.first_fitting(base, Three(*map(_example, PROMPTS, ANSWERS)), num=3, max_tokens=64, seed=0)
+    assert asked == [3]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from sah_jax.errors import UserError
-from sah_jax.tasks.base import check_split, Example
+from sah_jax.tasks.base import check_num, check_split, Example
 
 
 def split_of_text(text: str) -> str:
@@ -37,10 +36,7 @@ def first_unique(
         UserError: If the split is unknown or the number negative.
     """
     check_split(split)
-    if num < 0:
-        raise UserError(
-            f"Got {num} examples of {task}, expected at least 0; raise the number of examples."
-        )
+    check_num(task, num)
     examples: dict[str, Example] = {}
     while len(examples) < num:
         example = next(drawn)

@@ -1,0 +1,149 @@
+"""Reading prepared data sets: rows by number, orders from a seed, and a stream for each host, with Grain."""
+
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sah_jax import errors
+from sah_jax.tasks.datasets import preparing
+
+
+class Rows(Sequence):
+    """The rows of a split by number, in their source's order, as plain Python values.
+
+    Attributes:
+      name: data set, origin, version and split, such as gsm8k/upstream/1.0.0/test.
+      digest: SHA-256 over those of the files that the split was made from; in hex.
+      left_out: how many rows of the files were not taken, see `checks`.
+      num_bytes: size of the rows, encoded.
+    """
+
+    def __init__(self, folder: pathlib.Path, split: str):
+        import tensorflow_datasets as tfds
+
+        prepared = tfds.builder_from_directory(str(folder))
+        splits = prepared.info.splits
+        if split not in splits:
+            raise errors.UserError(
+                f"{folder}: has no split {split!r}, expected one of {', '.join(splits)}; change the split, "
+                "or give a manual_dir that has its file.")
+        self._folder, self._split = folder, split
+        self._source = prepared.as_data_source(split=split)
+        self.num_bytes = int(splits[split].num_bytes)
+        self.name = "/".join([*folder.parts[-3:], split]).removeprefix("sah_")
+        origin = json.loads((folder / "metadata.json").read_text())
+        digests = "".join(file["sha256"] for file in origin["files"][split])
+        self.digest = hashlib.sha256(digests.encode()).hexdigest()
+        self.left_out = origin["left_out"][split]
+
+    def __reduce__(self):
+        return Rows, (self._folder, self._split)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, number):
+        if isinstance(number, slice):
+            return [self[one] for one in range(*number.indices(len(self)))]
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"row {number} of {len(self)}")
+        return _plain(self._source[int(number) % len(self)])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, np.generic):
+        return value.item()
+    return [_plain(one) for one in value] if isinstance(value, (list, np.ndarray)) else value
+
+
+def rows(
+    name: str, split: str, *, data_dir: str | os.PathLike | None = None,
+    manual_dir: str | os.PathLike | None = None,
+) -> Rows:
+    """Returns the rows of a split; the data set is prepared first if data_dir does not hold it.
+
+    Args:
+      name: one of `names()`.
+      split: of the data set.
+      data_dir: see `prepare`.
+      manual_dir: see `prepare`.
+
+    Raises:
+      UserError: it cannot be prepared, or has no such split.
+    """
+    return Rows(preparing.prepare(name, data_dir, manual_dir), split)
+
+
+def splits(folder: pathlib.Path) -> dict[str, Rows]:
+    """Returns the rows of each split of a folder that `prepare` returned."""
+    import tensorflow_datasets as tfds
+
+    return {split: Rows(folder, split) for split in tfds.builder_from_directory(str(folder)).info.splits}
+
+
+class _Reordered(Sequence):
+    def __init__(self, items: Sequence, order: Sequence[int]):
+        self._items, self._order = items, order
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, number):
+        if isinstance(number, slice):
+            return [self[one] for one in range(*number.indices(len(self)))]
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"row {number} of {len(self)}")
+        return self._items[self._order[number % len(self)]]
+
+
+def _order(source, seed: int):
+    # Grain's own seeds are 32 bits, and epoch e of seed s is its epoch 0 of seed s + e.
+    words = hashlib.sha256(f"sah_jax rows {seed}".encode()).digest()
+    return source.shuffle(seed=int.from_bytes(words[:4], "little"))
+
+
+def shuffled(items: Sequence, seed: int) -> Sequence:
+    """Returns rows in an order that depends on the seed and their number alone.
+
+    The order is a permutation, made number by number: nothing is read until it is asked for.
+    """
+    import grain
+
+    return _Reordered(items, _order(grain.MapDataset.range(len(items)), seed))
+
+
+def loader(items: Sequence, seed: int, shard: int = 0, num_shards: int = 1, epochs: int | None = None):
+    """Returns one host's stream of rows, a `grain.DatasetIterator`.
+
+    Each epoch has an order of its own; the first is that of `shuffled`. All hosts' streams, dealt in
+    turn, are the same rows in the same order for any number of hosts, and nothing is dropped.
+    `get_state` of the iterator says (in small, plain values) where it is, and `set_state` goes on there.
+
+    Args:
+      items: the rows.
+      seed: of the orders.
+      shard: this host's number, from 0.
+      num_shards: number of hosts.
+      epochs: how often all rows are gone through; without end if None.
+
+    Raises:
+      UserError: there is no such shard, or there are no rows.
+    """
+    import grain
+
+    if not 0 <= shard < num_shards:
+        raise errors.UserError(
+            f"got shard {shard} of {num_shards}, expected one from 0 to {num_shards - 1}; change it.")
+    if not len(items):
+        raise errors.UserError("got no rows to read, expected at least one; give another split.")
+    stream = _order(grain.MapDataset.source(items), seed).repeat(epochs)
+    return iter(stream[shard::num_shards].to_iter_dataset())

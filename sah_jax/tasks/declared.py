@@ -1,0 +1,146 @@
+"""A task that a small TOML file declares: JSON lines of items, a template, and a regular expression.
+
+`docs/new_task.md` shows one. The task's name is the file's path.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sah_jax.errors import UserError
+from sah_jax.tasks.base import check_paired, cut_at_stop, Example
+from sah_jax.tasks.scores import Score
+from sah_jax.tasks.tabular import Row, TabularTask
+
+SUFFIX = ".toml"
+
+_LINE = "line of the file"
+
+
+@dataclass(frozen=True)
+class DeclaredTask(TabularTask):
+    """A task scored by exact match of what a regular expression finds.
+
+    Attributes:
+        path: The file that declares it.
+        train, test: Files of items, a JSON object a line, beside that file.
+        prompt, answer, gold: Templates; {field} stands for a field of an item.
+        extract_by: A response's answer is what the expression's group finds first, or all it finds.
+        stop, max_new_tokens, demonstration_separator, written_prompt: See `Task`.
+    """
+
+    path: str
+    train: str
+    test: str
+    prompt: str
+    answer: str
+    gold: str
+    extract_by: str
+    max_new_tokens: int
+    stop: tuple[str, ...] = ()
+    demonstration_separator: str = "\n\n"
+    written_prompt: str = ""
+
+    @property
+    def name(self) -> str:
+        """See `Task.name`."""
+        return self.path
+
+    def rows(self, split: str) -> Sequence[Row]:
+        """See `TabularTask.rows`."""
+        path = pathlib.Path(self.path).parent / (self.train if split == "train" else self.test)
+        rows = []
+        for number, line in enumerate(_text(path).split("\n"), start=1):
+            try:
+                row = json.loads(line) if line.strip() else None
+            except ValueError as error:
+                raise UserError(
+                    f"{path}, line {number}: is not JSON ({error}), expected one object; correct it."
+                ) from error
+            if row is not None:
+                rows.append({"fields": row, _LINE: f"{path}, line {number}"})
+        return rows
+
+    def about(self, row: Row) -> str:
+        """Returns the prompt."""
+        return self._filled("prompt", row)
+
+    def example(self, row: Row, split: str) -> Example:
+        """See `TabularTask.example`."""
+        return Example(*(self._filled(name, row) for name in ("prompt", "answer", "gold")))
+
+    def extract(self, response: str) -> str:
+        """See `Task.extract`."""
+        found = re.search(self.extract_by, cut_at_stop(response, self.stop))
+        return (found.group(found.re.groups and 1) or "").strip() if found else ""
+
+    def score(self, examples: Sequence[Example], responses: Sequence[str]) -> Score:
+        """Scores 1 for each response whose answer is the gold one, else 0."""
+        check_paired(examples, responses)
+        return Score.of(
+            self.extract(response) == example.gold
+            for example, response in zip(examples, responses, strict=True)
+        )
+
+    def _filled(self, name: str, row: Row) -> str:
+        try:
+            return getattr(self, name).format_map(row["fields"])
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{row[_LINE]}: does not fill the {name} of {self.path} ({error!r}), expected an object with "
+                "the fields that stand in braces there; correct one of the two."
+            ) from error
+
+
+def read(path: str) -> DeclaredTask:
+    """Reads a task's file.
+
+    Raises:
+        UserError: If it cannot be read, or a key is missing, unknown, or not what it should be.
+    """
+    try:
+        given = tomllib.loads(_text(pathlib.Path(path)))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: is not TOML ({error}); correct it.") from error
+    fields = {field.name.removesuffix("_by"): field for field in dataclasses.fields(DeclaredTask)[1:]}
+    required = {key for key, field in fields.items() if field.default is dataclasses.MISSING}
+    if wrong := sorted((required - set(given)) | (set(given) - set(fields))):
+        raise UserError(
+            f"{path}: the key {wrong[0]!r} is {'unknown' if wrong[0] in given else 'missing'}, expected "
+            f"{', '.join(fields)}; correct it."
+        )
+    return DeclaredTask(path, **{
+        fields[key].name: _checked(path, key, value, fields[key].type) for key, value in given.items()})
+
+
+def _checked(path: str, key: str, value: Any, kind: str) -> Any:
+    if kind.startswith("tuple") and isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return tuple(value)
+    if type(value).__name__ != kind:
+        raise UserError(f"{path}: the key {key!r} is {value!r}, expected {_KINDS[kind]}; correct it.")
+    if key == "extract":
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise UserError(
+                f"{path}: the key 'extract' is no regular expression ({error}); correct it."
+            ) from error
+    return value
+
+
+_KINDS: Mapping[str, str] = {
+    "str": "a text", "int": "a whole number", "tuple[str, ...]": "a list of texts"}
+
+
+def _text(path: pathlib.Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); correct the path.") from error
