@@ -4,7 +4,7 @@ import pytest
 
 from sah_jax.tasks.base import Example
 from sah_jax.tasks.nano import constraints
-from sah_jax.tasks.nano.briefs import Brief, split_of
+from sah_jax.tasks.nano.briefs import Brief, NUMBERS, split_of
 from sah_jax.tasks.nano.constraints import Constraint
 from sah_jax.tasks.nano_follow import NanoFollow
 
@@ -24,12 +24,12 @@ def test_examples_are_briefs_of_their_split() -> None:
 
 
 def test_prompts_say_their_constraints() -> None:
+    telling = {"upper": "capital letters", "lower": "small letters", "quote": "in quotes"}
     for example in TASK.examples("test", 300):
-        given = constraints.from_text(example.gold)
-        assert example.prompt.startswith("Instruction: Write about a")
-        for constraint in given:
-            said = {"upper": "capital", "lower": "small", "quote": "quotes"}.get(constraint.kind)
-            assert (said or constraint.value if not constraint.value.isdigit() else " ") in example.prompt
+        for kind, value in constraints.from_text(example.gold):
+            said = telling.get(kind, value)
+            spelt = NUMBERS[int(said)] if said.isdigit() and int(said) < len(NUMBERS) else said
+            assert f" {said}" in example.prompt or f'"{said}' in example.prompt or f" {spelt} " in example.prompt
 
 
 def test_metrics_count_prompts_and_constraints_strictly_and_loosely() -> None:

@@ -5,6 +5,7 @@ import math
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from sah_jax import errors
@@ -13,7 +14,7 @@ from sah_jax.tasks.nano import chat, corpus
 from sah_jax.training import pretrain
 
 END = 0
-FAMILY = ("nano-step0", "nano-step200", "nano-step800", "nano", "nano-chat")
+FAMILY = ("nano-step0", "nano")
 
 
 @pytest.mark.parametrize("name", FAMILY)
@@ -58,8 +59,10 @@ def small(monkeypatch):
     monkeypatch.setattr(pretrain, "_TOKENIZER_DOCUMENTS", 50)
     monkeypatch.setattr(pretrain, "_WARMUP", 1)
     monkeypatch.setattr(pretrain, "_CHECKPOINT_EVERY", 1)
+    # Muon takes seconds to compile, and the loop does not hang on it.
+    monkeypatch.setattr(pretrain, "_optimizer", lambda rate, steps, params: optax.adam(rate))
     tokenizer = pretrain.train_corpus_tokenizer(0, 300)
-    spec = pretrain.nano_spec(300, width=32, ffn=32, layers=2, heads=2, kv_heads=1)
+    spec = pretrain.nano_spec(300, width=8, ffn=8, layers=1, heads=1, kv_heads=1)
     return spec, pretrain.initial_params(spec, 0), tokenizer
 
 
@@ -109,12 +112,18 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(tmp_path, small, monkeypatc
     assert _largest_difference(whole, resumed) == 0
 
 
-def test_steps_before_the_rate_falls_do_not_depend_on_how_many_there_are(tmp_path, small):
-    for steps in (6, 20):
-        pretrain.train(_run(tmp_path / str(steps)), _stage(steps, {4: "along", 6: "after"}), *small)
-    digests = [base_lib.load_base(tmp_path / folder / name).digest
-               for name in ("along", "after") for folder in ("6", "20")]
-    assert digests[0] == digests[1] and digests[2] != digests[3]
+def test_steps_before_the_rate_falls_do_not_depend_on_how_many_there_are():
+    params = {"embed": np.ones((3, 2), np.float32), "layers": np.ones((2, 2, 2), np.float32)}
+    moved = {}
+    for steps in (200, 400):
+        optimizer = pretrain._optimizer(0.1, steps, params)
+        update, state, moved[steps] = jax.jit(optimizer.update), optimizer.init(params), []
+        for _ in range(160):
+            updates, state = update(params, state, params)
+            moved[steps].append(float(np.abs(updates["embed"]).max()))
+    first = pretrain.falling_from(200)
+    assert first == 140 and moved[200][: first + 1] == moved[400][: first + 1]
+    assert moved[200][first + 1 :] < moved[400][first + 1 :]
 
 
 def test_a_loss_that_is_not_finite_is_named(tmp_path, small):

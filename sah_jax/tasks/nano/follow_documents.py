@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from sah_jax.tasks.nano.briefs import instruction, NUMBERS, train_brief, Wording
+from sah_jax.tasks.nano.briefs import Brief, instruction, NUMBERS, train_brief, Wording
 from sah_jax.tasks.nano.constraints import words_of
 from sah_jax.tasks.nano.formats import heading, sample_frame, symbol_run, until
 from sah_jax.tasks.nano.sentences import train_sentence
@@ -48,7 +48,7 @@ _SENTENCES: Wording = {
 _LABELS = (("Request:", "Wish:", "Text:", "Brief:", "For you:"), ("Here:", "Done:", "Text:", "It is:"))
 
 
-def _request(rng: random.Random, is_note: bool, brief) -> str:
+def _request(rng: random.Random, is_note: bool, brief: Brief) -> str:
     if is_note:
         return instruction(rng, _NOTES, brief, separator=rng.choice((", ", "; ", " / ")))
     return instruction(rng, _SENTENCES, brief)

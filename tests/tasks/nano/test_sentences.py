@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from sah_jax.tasks.base import SPLITS
 from sah_jax.tasks.nano import lexicon, sentences
 from sah_jax.tasks.nano.lexicon import begins_with_vowel
 
@@ -118,8 +119,11 @@ def test_verbs_follow_their_subject() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("word, expected", [("arbre", True), ("homme", True), ("œuf", True), ("île", True),
-                                            ("chat", False), ("École", True), ("yeux", False)])
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("arbre", True), ("homme", True), ("œuf", True), ("île", True), ("École", True), ("chat", False),
+     ("yeux", False)],
+)
 def test_vowels(word: str, expected: bool) -> None:
     assert begins_with_vowel(word) is expected
 
@@ -140,7 +144,7 @@ def test_a_sentence_has_one_translation(drawn: list[sentences.Pair]) -> None:
 
 def test_splits_hang_on_the_english_alone(drawn: list[sentences.Pair]) -> None:
     splits = [sentences.split_of(pair) for pair in drawn]
-    assert [round(8 * splits.count(name) / len(drawn)) for name in ("train", "selection", "test")] == [6, 1, 1]
+    assert [round(8 * splits.count(name) / len(drawn)) for name in SPLITS] == [6, 1, 1]
     assert splits == [sentences.split_of(pair._replace(french="")) for pair in drawn]
     rng = random.Random(0)
     assert {sentences.split_of(sentences.train_sentence(rng)) for _ in range(200)} == {"train"}
