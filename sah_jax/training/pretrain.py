@@ -38,8 +38,9 @@ class Stage:
     work. All of what follows sees them whole.
 
     Attributes:
-      name: "pretrain" or "posttrain", for logs and checkpoints.
+      name: for logs and checkpoints.
       documents: from a seed to documents without end.
+      seed: of the documents; not that of the tokenizer, which has seen those.
       steps: optimizer steps.
       peak_learning_rate: Muon's: reached after 100 steps, kept, and brought to zero over the last
         three tenths of the steps. So the steps before do not depend on how many there are in all.
@@ -48,6 +49,7 @@ class Stage:
 
     name: str
     documents: Callable[[int], Iterator[str]]
+    seed: int
     steps: int
     peak_learning_rate: float
     saved: Mapping[int, str]
@@ -60,7 +62,6 @@ class Run:
     Attributes:
       folder: where the model folders go.
       checkpoints: where a stopped run goes on from.
-      seed: of the initialisation and of the documents.
       batch: sequences a step.
       length: tokens a sequence.
       report: called now and then with (stage, step, tokens seen, mean loss in nats since the last call).
@@ -68,7 +69,6 @@ class Run:
 
     folder: pathlib.Path
     checkpoints: pathlib.Path
-    seed: int
     batch: int
     length: int
     report: Callable[[str, int, int, float], None]
@@ -134,12 +134,14 @@ def train(
     step = step_lib.make_step(decoder, optimizer, expand)
     # A copy, for the state is donated.
     state = step_lib.FitState(jax.tree.map(jnp.copy, params), optimizer.init(params))
-    documents = stage.documents(run.seed + 1)  # not those that the tokenizer has seen
-    batches = packed_batches(tokenizer, documents, run.batch, run.length, spec.end_tokens[0])
+    batches = packed_batches(
+        tokenizer, stage.documents(stage.seed), run.batch, run.length, spec.end_tokens[0])
     plan = checkpoints_lib.Plan(run.checkpoints / stage.name, _CHECKPOINT_EVERY)
     with checkpoints_lib.Checkpoints(plan) as saved:
         state, first = saved.restore(state)
         losses = []
+        if first >= stage.steps:
+            return state.theta
         for number, tokens_BL in enumerate(itertools.islice(batches, first, stage.steps), start=first + 1):
             if number <= falling_from(stage.steps) and number % _WHOLE_EVERY:
                 tokens_BL = halved(tokens_BL)

@@ -67,12 +67,12 @@ def small(monkeypatch):
 
 
 def _stage(steps, saved=None, learning_rate=0.1):
-    return pretrain.Stage("pretrain", corpus.documents, steps, learning_rate, saved or {})
+    return pretrain.Stage("pretrain", corpus.documents, 1, steps, learning_rate, saved or {})
 
 
 def _run(folder, reports=None):
     report = (lambda *line: None) if reports is None else (lambda *line: reports.append(line))
-    return pretrain.Run(folder, folder / "checkpoints", 0, 2, 8, report)
+    return pretrain.Run(folder, folder / "checkpoints", 2, 8, report)
 
 
 def _largest_difference(one, other):
@@ -105,7 +105,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(tmp_path, small, monkeypatc
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pretrain.train(pretrain.Run(stop, stop / "checkpoints", 0, 2, 8, killed), _stage(6), *small)
+        pretrain.train(pretrain.Run(stop, stop / "checkpoints", 2, 8, killed), _stage(6), *small)
     reports = []
     resumed = pretrain.train(_run(stop, reports), _stage(6), *small)
     assert [step for _, step, _, _ in reports] == [4, 5, 6]

@@ -14,7 +14,6 @@ from typing import NamedTuple
 _SENTENCE_END = re.compile(r"[.!?]+(?=[\s\"]|$)")
 _BULLET = re.compile(r"^\* \S", re.MULTILINE)
 _WORD = re.compile(r"\w+(?:'\w+)?")
-_MARKS_BEFORE_A_TEXT = '"* '
 
 
 class Constraint(NamedTuple):
@@ -45,7 +44,7 @@ def num_sentences(text: str) -> int:
 
 
 def _starts(text: str, value: str) -> bool:
-    return words_of(text.lstrip(_MARKS_BEFORE_A_TEXT))[: len(words_of(value))] == words_of(value)
+    return words_of(text)[: len(words_of(value))] == words_of(value)
 
 
 def _ends(text: str, value: str) -> bool:
