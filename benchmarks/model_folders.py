@@ -6,6 +6,7 @@ import numpy as np
 
 BATCH, LENGTH = 8, 128
 PROMPTS, PROMPT_TOKENS, NEW_TOKENS = 16, 64, 128
+PRODUCT, STREAM = (1024, 512, 1536), 1 << 26  # rows, inputs and outputs of a product; floats read
 
 _SMALL = dict(hidden_size=128, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
               intermediate_size=384, vocab_size=2048, max_position_embeddings=512, bos_token_id=0,
@@ -20,6 +21,15 @@ SHAPES = {
                 num_key_value_heads=4, intermediate_size=1536, vocab_size=32_000,
                 tie_word_embeddings=False),
 }
+
+
+def multiplied(name: str) -> int:
+    """Returns how many weights a token is multiplied with: all but the embedding and the norms."""
+    shape = SHAPES[name]
+    width, ffn = shape["hidden_size"], shape["intermediate_size"]
+    keys = width * shape["num_key_value_heads"] // shape["num_attention_heads"]
+    layer = 2 * width * (width + keys) + 3 * width * ffn
+    return shape["num_hidden_layers"] * layer + width * shape["vocab_size"]
 
 
 def save(name: str, folder: pathlib.Path) -> None:

@@ -10,10 +10,13 @@ of CPU seconds. Random weights. Parts, each for the models of `model_folders` ("
   codelength   what each token costs, 8 rows of 128 tokens
   generate     greedy continuations of 16 prompts of 33 to 64 tokens by 128 tokens; nothing ends a row
   start        a fresh process up to the end of its first codelength, or step; compilation cache warm
+  roofline     mid: the core's float32 product and read rates, and the tokens per CPU second that the
+               better side's rates leave to the parts above, attention and all else left out
 """
 
 import contextlib
 import importlib
+import math
 import multiprocessing
 import os
 import pathlib
@@ -69,10 +72,12 @@ def both_sides(what: str, *given) -> Iterator[list]:
         process.terminate()
 
 
-def compare(name: str, model: str, tokens: int, sides: list) -> dict:
+def compare(
+    name: str, model: str, amount: float, sides: list, unit: str = "tokens per CPU second"
+) -> dict:
     times = [[ask()[0] for ask in sides] for _ in range(REPEATS[model])]
-    ours, peer = (tokens / statistics.median(side) for side in zip(*times, strict=True))
-    return figure(f"{name}, {model}", "tokens per CPU second", ours, peer, EAGER, len(times))
+    ours, peer = (amount / statistics.median(side) for side in zip(*times, strict=True))
+    return figure(f"{name}, {model}", unit, ours, peer, EAGER, len(times))
 
 
 def lora(model: str, folder: pathlib.Path) -> list[dict]:
@@ -115,7 +120,26 @@ def start(model: str, folder: pathlib.Path) -> list[dict]:
     return figures
 
 
-PARTS = {"lora": lora, "codelength": codelength, "generate": generate, "start": start}
+def roofline(model: str, folder: pathlib.Path) -> list[dict]:
+    if model != "mid":  # the others' weights stay in the cache, and their time is no product's
+        return []
+    figures, rates = [], []
+    for what, amount, unit in (("sgemm", 2e-9 * math.prod(model_folders.PRODUCT), "GFLOP per CPU second"),
+                               ("stream", 4e-9 * model_folders.STREAM, "GB per CPU second")):
+        with both_sides(what) as sides:
+            for ask in sides:
+                ask()
+            figures.append(compare(what, model, amount, sides, unit))
+        rates.append(1e9 * max(figures[-1]["ours"], figures[-1]["peer"]))
+    weights, rows = model_folders.multiplied(model), model_folders.PROMPTS
+    seconds = {  # of a token; a backward pass multiplies once more, a decode step reads every weight
+        "LoRA step": 4 * weights / rates[0], "codelength": 2 * weights / rates[0],
+        "greedy generation": max(2 * weights / rates[0], 4 * weights / rates[1] / rows)}
+    return figures + [figure(f"bound of {name}, {model}", "tokens per CPU second", 1 / each, 0, "no peer", REPEATS[model])
+                      for name, each in seconds.items()]
+
+
+PARTS = {"lora": lora, "codelength": codelength, "generate": generate, "start": start, "roofline": roofline}
 
 
 def main() -> None:

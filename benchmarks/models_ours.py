@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from model_folders import draw_prompts, draw_rows, NEW_TOKENS
+from model_folders import draw_prompts, draw_rows, NEW_TOKENS, PRODUCT, STREAM
 
 import sah_jax  # noqa: F401  (one thread: NPROC is pinned to 1)
 from sah_jax.models import base as base_lib
@@ -59,6 +59,18 @@ def make_generate(folder: pathlib.Path) -> Callable:
         return [[int(word) for word in text.split()] for text in texts]
 
     return tokens
+
+
+def make_sgemm() -> Callable:
+    """Returns a call that makes the product of the shape PRODUCT."""
+    x, kernel, product = jnp.ones(PRODUCT[:2]), jnp.ones(PRODUCT[1:]), jax.jit(jnp.matmul)
+    return lambda: float(product(x, kernel)[0, 0])
+
+
+def make_stream() -> Callable:
+    """Returns a call that reads STREAM floats."""
+    ones, largest = jnp.ones((STREAM // 4096, 4096)), jax.jit(lambda x: x.max(axis=0))
+    return lambda: float(largest(ones)[0])
 
 
 if __name__ == "__main__":

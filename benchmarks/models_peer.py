@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 import transformers
-from model_folders import draw_prompts, draw_rows, NEW_TOKENS
+from model_folders import draw_prompts, draw_rows, NEW_TOKENS, PRODUCT, STREAM
 
 torch.set_num_threads(1)
 
@@ -66,6 +66,18 @@ def make_generate(folder: pathlib.Path) -> Callable:
             pad_token_id=0)[:, longest:].tolist()
 
     return tokens
+
+
+def make_sgemm() -> Callable:
+    """Returns a call that makes the product of the shape PRODUCT."""
+    x, kernel = torch.ones(PRODUCT[:2]), torch.ones(PRODUCT[1:])
+    return lambda: (x @ kernel)[0, 0].item()
+
+
+def make_stream() -> Callable:
+    """Returns a call that reads STREAM floats."""
+    ones = torch.ones(STREAM)
+    return lambda: ones.sum().item()
 
 
 if __name__ == "__main__":

@@ -31,4 +31,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.num_test = 192
     config.selection = "selection"
     config.check = False
+    # One device. On a slice of eight chips: --config.mesh=fsdp=8 --config.decode_mesh=data=2,tensor=4
+    config.mesh = ""
+    config.decode_mesh = ""
     return config

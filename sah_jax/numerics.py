@@ -62,6 +62,10 @@ _PINNED_FLAGS = {
 _DEVICES_FLAG = "--xla_force_host_platform_device_count"
 _NOT_OF_FLOATS = re.compile(rf"--xla_(\w+_)?dump_.*|{_DEVICES_FLAG}")
 _CPU_DEVICES = "JAX_NUM_CPU_DEVICES"
+_CACHE_FOLDER = "JAX_COMPILATION_CACHE_DIR"
+
+COMPUTED = ("dtype", "mesh", "decode_mesh", "remat", "quantization")
+"""How a model is computed: what configs, flags and profiles say of it, see `models.base.load_computed`."""
 
 # What a profile may put into a process's environment: it may come from elsewhere.
 _SETTABLE = {
@@ -93,13 +97,16 @@ def pin_environment() -> None:
             "what they were; import sah_jax first to have them pinned.", stacklevel=3)
     for name in _CONFIG:
         os.environ.setdefault(name, _PINNED[name])
+    cache = compilation_cache(os.environ)
+    for name, value in cache.items():
+        os.environ.setdefault(name, value)
     if "jax" in sys.modules:
         # JAX has read the environment already. Where it holds None, the caller set nothing.
         config = sys.modules["jax"].config
         _update_config({name: os.environ[name] for name in _CONFIG
                         if _config_value(config, name) is None})
-    for name, value in compilation_cache(os.environ).items():
-        os.environ.setdefault(name, value)
+        if _config_value(config, _CACHE_FOLDER) is None:
+            _update_config({name: os.environ[name] for name in cache})
 
 
 def set_process(record: Mapping[str, Any]) -> None:
@@ -160,13 +167,15 @@ def compilation_cache(environment: Mapping[str, str]) -> dict[str, str]:
         "tpu": environment.get("LIBTPU_INIT_ARGS", "")})
     root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return {
-        "JAX_COMPILATION_CACHE_DIR": str(pathlib.Path(root) / "sah_jax" / "xla" / key[:16]),
+        _CACHE_FOLDER: str(pathlib.Path(root) / "sah_jax" / "xla" / key[:16]),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
 
 
-def profile(dtype: str, mesh: str = "", remat: str = "none", quantization: str = "") -> dict[str, Any]:
+def profile(
+    dtype: str, mesh: str = "", remat: str = "none", quantization: str = "", decode_mesh: str = ""
+) -> dict[str, Any]:
     """Returns what is in effect in this process; starts JAX.
 
     Args:
@@ -174,6 +183,7 @@ def profile(dtype: str, mesh: str = "", remat: str = "none", quantization: str =
       mesh: what it is split over, such as "data=2,fsdp=4,tensor=1"; "" for one device.
       remat: what its layers compute again in a backward pass.
       quantization: how its weights are quantised; "" if they are not.
+      decode_mesh: what it is split over while texts are generated; "" for `mesh`.
     """
     import jax
     import jaxlib
@@ -185,10 +195,12 @@ def profile(dtype: str, mesh: str = "", remat: str = "none", quantization: str =
         "backend": device.platform,
         "device_kind": device.device_kind,
         "device_count": jax.device_count(device.platform),
+        "process_count": jax.process_count(),
         "machine": platform.machine(),
         "processor": _processor(),
         "dtype": dtype,
         "mesh": mesh,
+        "decode_mesh": decode_mesh,
         "remat": remat,
         "quantization": quantization,
         "jax": jax.__version__,

@@ -22,8 +22,8 @@ ROWS, LENGTH, STEPS = 8, 24, 20
 
 
 def decoder_on(mesh, spec=SPEC, **options):
-    rows = sharding.padded_rows(spec.vocab_size, mesh)
-    return decoder_lib.Decoder(spec, vocab_rows=rows, mesh=mesh, **options)
+    options = {"vocab_rows": sharding.padded_rows(spec.vocab_size, mesh), **options}
+    return decoder_lib.Decoder(spec, mesh=mesh, **options)
 
 
 def params_on(decoder):
@@ -95,10 +95,11 @@ def token_bits(mesh, **options):
     return jax.device_get(costs.token_costs(decoder, variables, batch(0).tokens_BL))
 
 
-def continuations(mesh, **options):
+def continuations(mesh, decode_mesh=None, **options):
     """Returns the greedy continuations of some prompts."""
-    decoder = decoder_on(mesh, **options)
+    decoder = decoder_on(mesh, vocab_rows=sharding.padded_rows(SPEC.vocab_size, mesh, decode_mesh), **options)
     base = base_lib.BaseModel(
-        "tiny", "tiny", SPEC, decoder, tiny_model.character_tokenizer(), params_on(decoder), "")
+        "tiny", "tiny", SPEC, decoder, tiny_model.character_tokenizer(), params_on(decoder), "",
+        decode_mesh=decode_mesh or mesh)
     prompts = ["a", "hello world.", "no. 17, no. 18; no. 19", "xy" * 20]
     return generate.generate(base, {"params": base.params}, prompts, max_new_tokens=24, batch_size=8)

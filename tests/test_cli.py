@@ -12,7 +12,7 @@ import pytest
 
 from sah_jax import cli
 from sah_jax.models import base as base_lib
-from sah_jax.studies import rows, sidecar
+from sah_jax.studies import rows, sidecar, verification
 
 ROOT = pathlib.Path(__file__).parents[1]
 CONFIG = """
@@ -87,9 +87,17 @@ def test_run_answers_prompts_from_standard_input(program):
     assert len(done.stdout.splitlines()) >= 2
 
 
-def test_rebuild_prints_one_json_object(program):
-    done = _sah("rebuild", program, "--model=nano", "--task=nano_math", "--score=test:2")
-    assert json.loads(done.stdout)["bits"] == 8 * program.stat().st_size
+def test_rebuild_prints_a_json_object_for_each_program_of_a_folder(program, tmp_path):
+    order = {"model": "nano", "computed": {"dtype": "float32"}, "task": "nano_math", "splits": {"test": 2}}
+    orders = [{**order, "program": "whole"}, {**order, "program": "cut"}]
+    data = program.read_bytes()
+    (tmp_path / "whole").write_bytes(data)
+    (tmp_path / "cut").write_bytes(data[:-9])
+    (tmp_path / verification.ORDERS_NAME).write_text(json.dumps(orders))
+    lines = _sah("rebuild", tmp_path).stdout.splitlines()
+    begun, whole, cut = (json.loads(line.removeprefix(verification.MARK)) for line in lines)
+    assert begun == {} and whole["bits"] == 8 * len(data) and whole["scores"].keys() == {"test"}
+    assert cut.get("adapted_digest") != whole["adapted_digest"]
 
 
 def test_unknown_command_and_missing_flags(capsys):
@@ -116,8 +124,7 @@ def test_missing_folders_and_files_are_named(tmp_path, capsys):
     assert "nothing" in _refused(capsys, "report", tmp_path / "nothing")
     assert "holds no points" in _refused(capsys, "verify", tmp_path)
     assert "cannot be read" in _refused(capsys, "run", tmp_path / "no.sah", "--model=nano")
-    assert "is not a folder" in _refused(
-        capsys, "rebuild", "x.sah", "--model=no-model", "--task=nano_math")
+    assert "holds no programs to rebuild" in _refused(capsys, "rebuild", tmp_path)
 
 
 def test_workdir_that_cannot_be_made_is_named(study, tmp_path, capsys):
@@ -273,15 +280,10 @@ def test_a_failed_verification_is_an_error(coded, capsys, monkeypatch):
     assert "the machine is on fire" in said
 
 
-def test_a_study_on_several_hosts_is_refused(capsys, monkeypatch, tmp_path):
-    from sah_jax.training import distributed
-
-    monkeypatch.setattr(distributed.jax, "process_count", lambda: 4)
-    monkeypatch.setattr(distributed.jax.distributed, "initialize", lambda *_: None)
-    monkeypatch.setenv("SAH_COORDINATOR", "auto")
+def test_only_is_make_or_nothing(capsys, tmp_path):
     (tmp_path / "config.py").write_text(CONFIG)
-    assert "expected one host" in _refused(
-        capsys, "study", f"--config={tmp_path / 'config.py'}", f"--workdir={tmp_path}")
+    assert "--only is 'verify', expected make" in _refused(
+        capsys, "study", f"--config={tmp_path / 'config.py'}", f"--workdir={tmp_path}", "--only=verify")
 
 
 def test_plan_compiles_for_simulated_devices(tmp_path, capsys):

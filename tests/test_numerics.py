@@ -153,3 +153,20 @@ def test_each_profile_has_its_own_compilation_cache():
     # Two ways to say the same have the same folder, so that a reader finds what a writer compiled.
     assert folder(NPROC="1", XLA_FLAGS="--xla_force_host_platform_device_count=4 --xla_dump_to=/x") == (
         folder(NPROC="1", JAX_NUM_CPU_DEVICES="4"))
+
+
+_CACHE = ("from jax import config; print(config.jax_compilation_cache_dir, "
+          "config.jax_persistent_cache_min_compile_time_secs, config.jax_persistent_cache_min_entry_size_bytes)")
+
+
+@pytest.mark.parametrize("before, expected", [
+    # Whichever is imported first, compiled executables are kept.
+    ("", None), ("import jax", None),
+    ("import jax; jax.config.update('jax_compilation_cache_dir', '/mine')", "/mine 1.0 0")])
+def test_the_compilation_cache_is_on_unless_the_caller_chose_one(plain, before, expected):
+    unset = {name: value for name, value in plain.items() if "CACHE" not in name}
+    said = _child(unset, before, after=_CACHE).stdout.splitlines()[0]
+    environment = {**unset, "NPROC": "1", "XLA_FLAGS": json.loads(
+        _child(unset, before).stdout)["XLA_FLAGS"]}
+    folder = numerics.compilation_cache(environment)["JAX_COMPILATION_CACHE_DIR"]
+    assert said == (expected or f"{folder} 0.0 -1")

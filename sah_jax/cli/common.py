@@ -48,6 +48,9 @@ def define_model(values: flags.FlagValues, what: str) -> None:
         "mesh", "", "Devices the model is split over, such as data=2,fsdp=4; default: one, or what the "
         "sidecar says.", flag_values=values)
     flags.DEFINE_string(
+        "decode_mesh", "", "What it is split over while texts are generated, such as tensor=8; default: "
+        "the mesh, each device with whole weights but for `tensor`.", flag_values=values)
+    flags.DEFINE_string(
         "remat", "none", "What training computes again: none, dots or full; as the sidecar says, if there "
         "is one.", flag_values=values)
     flags.DEFINE_string(
@@ -58,13 +61,10 @@ def define_model(values: flags.FlagValues, what: str) -> None:
 def load_base(values: flags.FlagValues, record=None):
     """Returns the base model that flags name, computed as they say, or as a sidecar does."""
     from sah_jax.models import base as base_lib
-    from sah_jax.models import sharding
 
-    names = ("dtype", "mesh", "remat", "quantization")
-    given = record["profile"] if record else {name: values[name].value for name in names}
-    dtype, mesh, remat, quantization = (given.get(name) or values[name].default for name in names)
-    return base_lib.load_base(
-        values.model, dtype, sharding.parse_mesh(mesh), remat, quantization=quantization)
+    given = record["profile"] if record else {name: values[name].value for name in numerics.COMPUTED}
+    return base_lib.load_computed(values.model, {
+        name: given.get(name) or values[name].default for name in numerics.COMPUTED})
 
 
 def one_line(error: BaseException) -> str:

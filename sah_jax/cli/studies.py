@@ -16,30 +16,50 @@ def study(arguments: list[str]) -> None:
     values = flags.FlagValues()
     config_flags.DEFINE_config_file("config", None, "The study, such as configs/demo.py.", flag_values=values)
     flags.DEFINE_string("workdir", None, "Folder for results.jsonl and the points.", flag_values=values)
+    flags.DEFINE_string(
+        "only", "", "make: leave the points pending, for sah verify.", flag_values=values)
     flags.DEFINE_bool("report", True, "Write the report when the study is finished.", flag_values=values)
     common.parse(study, values, arguments, [])
     if values.config is None or values.workdir is None:
         raise errors.UserError("--config and --workdir are both needed; see sah study --help.")
-    from sah_jax.training import distributed
+    workdir = pathlib.Path(values.workdir)
+    if values.only not in ("", "make"):
+        raise errors.UserError(f"--only is {values.only!r}, expected make, or nothing for the whole study.")
+    from sah_jax.studies import phases, rows
 
-    if distributed.initialize():
-        distributed.check_one_host()
+    first, console = True, common.console()
+    try:
+        if values.only or not phases.needed():
+            first = _make(values, workdir, console)
+        else:
+            first = phases.run(arguments, workdir, console)
+    finally:
+        # Also where some points failed: the others are there.
+        if values.report and first and not values.only and sys.exc_info()[0] in (None, errors.UserError) and (
+                workdir / rows.RESULTS_NAME).is_file():
+            _report(values.workdir, console, script_bits=False)
+
+
+def _make(values: flags.FlagValues, workdir: pathlib.Path, console) -> bool:
+    """Makes a study's points; returns whether this process is the first of its job."""
+    import rich.console
+
+    from sah_jax import hosts
+    from sah_jax.studies import fresh
+
+    fresh.end_with_parent()
+    hosts.initialize()
     from sah_jax.studies import grid, runner
 
-    console = common.console()
     try:
         given = values.config.to_dict()
     except Exception as error:  # a config that failed to load says so when it is used
         raise errors.UserError(f"--config: {common.one_line(error)}; correct the config.") from error
-    workdir = pathlib.Path(values.workdir)
     config = grid.parse_config(given)
-    try:
-        runner.run(config, workdir, console)
-    finally:
-        # Also where some points failed: the others are there.
-        if values.report and sys.exc_info()[0] in (None, errors.UserError) and (
-                workdir / runner.RESULTS_NAME).is_file():
-            _report(values.workdir, console, script_bits=False)
+    if not hosts.is_first():
+        console = rich.console.Console(quiet=True)
+    runner.run(config, workdir, console, verify=not values.only)
+    return hosts.is_first()
 
 
 def report(arguments: list[str]) -> None:
@@ -54,72 +74,81 @@ def report(arguments: list[str]) -> None:
 def _report(workdir: str, console, script_bits: bool) -> None:
     from sah_jax.reports import report as report_lib
     from sah_jax.reports import tables
-    from sah_jax.studies import rows, runner
+    from sah_jax.studies import rows
 
     paths = report_lib.write_report(workdir, add_script_bits=script_bits)
-    found = rows.read_rows(pathlib.Path(workdir) / runner.RESULTS_NAME)
+    found = rows.read_rows(pathlib.Path(workdir) / rows.RESULTS_NAME)
     tables.print_results(found, console, add_script_bits=script_bits)
     tables.print_complexity(found, console, add_script_bits=script_bits)
     console.print(f"report: {paths.html.resolve()}", soft_wrap=True, highlight=False)
 
 
 def verify(arguments: list[str]) -> None:
-    """Rebuilds programs in fresh processes and compares digest, length, ledger and score."""
+    """Rebuilds programs in fresh processes and compares digest, length, ledger and score.
+
+    Of a study, points that `sah study --only=make` left pending become rows. In a job of several
+    hosts, each runs this command; the first one's files count.
+    """
     values = flags.FlagValues()
     flags.DEFINE_string(
-        "model", None, "Base model; default: where the sidecar says it was.", flag_values=values)
+        "model", "", "Base model; default: where the sidecar says it was.", flag_values=values)
     (target,) = common.parse(verify, values, arguments, ["WORKDIR_OR_PROGRAM"])
-    from sah_jax.studies import rows, runner, sidecar
+    from sah_jax import hosts
+    from sah_jax.studies import phases, rows, runner, sidecar, verification
 
-    path = pathlib.Path(target)
+    path, console = pathlib.Path(target), common.console()
     programs, row_of = [path], {}
-    if path.is_dir():
+    # Of a job, the other hosts need not have the folder.
+    if path.is_dir() or (hosts.in_job() and not path.exists()):
+        first, settled = phases.verify_pending(path, console)
         programs = sorted(path.glob(f"{runner.POINTS_FOLDER}/*/{sidecar.PROGRAM_NAME}"))
-        if not programs:
+        if first and not programs:
             raise errors.UserError(
                 f"{path}: holds no points/*/{sidecar.PROGRAM_NAME}; give a study's workdir or a program.")
-        row_of = {path / row.program: row for row in rows.read_rows(path / runner.RESULTS_NAME)}
+        if first:
+            row_of = {path / row.program: row for row in rows.read_rows(path / rows.RESULTS_NAME)}
+        programs = sorted({*programs, *row_of} - set(settled))
     refuted = []
-    for program in sorted({*programs, *row_of}):
-        verdict = _verdict(program, row_of.get(program), values.model)
-        print(f"{program}: {'verified' if verdict.verified else verdict.reason}", flush=True)
-        refuted += [] if verdict.verified else [f"{program}: {verdict.reason}"]
+
+    def tell(number: int, verdict: verification.Verdict) -> None:
+        program = programs[number]
+        said = verdict.reason or _row_difference(program, row_of.get(program))
+        print(f"{program}: {said or 'verified'}", flush=True)
+        if said:
+            refuted.append(f"{program}: {said}")
+
+    if hosts.in_job():
+        verification.verify_together(
+            [(values.model, program) for program in programs], tell,
+            hosts.job_environment(phases.VERIFY_AGAIN))
+    else:
+        # Each in a process of its own, under its own profile.
+        for number, program in enumerate(programs):
+            tell(number, verification.verify(values.model, program))
     if refuted:
         raise errors.UserError(f"{len(refuted)} programs were not verified, the first is {refuted[0]}")
 
 
-def _verdict(program: pathlib.Path, row, model: str | None):
-    """Returns the verdict on a program and, where there is one, its row."""
+def _row_difference(program: pathlib.Path, row) -> str:
+    """Says where the row of a verified program, if there is one, is not what its sidecar says."""
     from sah_jax.studies import sidecar, verification
 
-    try:
-        record = sidecar.read(program)
-        source = model or (record["base"]["source"] if record else "")
-    except errors.UserError as error:
-        return verification.Verdict(False, str(error))
-    verdict = verification.verify(source, program)
-    said = verification.row_difference(row, record) if row and verdict.verified else ""
-    return verification.Verdict(False, said) if said else verdict
+    return verification.row_difference(row, sidecar.read(program)) if row else ""
 
 
 def rebuild(arguments: list[str]) -> None:
-    """Decodes one program, scores it and prints JSON; what `sah verify` runs in a fresh process."""
-    values = flags.FlagValues()
-    common.define_model(values, "Base model.")
-    flags.DEFINE_string("task", None, "Task to score.", flag_values=values)
-    flags.DEFINE_multi_string(
-        "score", ["test:64"], "Split and number of items to score; may be repeated.", flag_values=values)
-    (program,) = common.parse(rebuild, values, arguments, ["PROGRAM"])
-    if values.model is None or values.task is None:
-        raise errors.UserError("--model and --task are both needed; see sah rebuild --help.")
-    from sah_jax.studies import rebuild as rebuild_lib
+    """Decodes and scores the programs of a folder, prints JSON; what `sah verify` runs in a fresh process."""
+    (folder,) = common.parse(rebuild, flags.FlagValues(), arguments, ["FOLDER"])
+    from sah_jax import hosts
+    from sah_jax.studies import fresh
 
-    splits = {}
-    for given in values.score:
-        split, _, num = given.partition(":")
-        if not num.isdigit():
-            raise errors.UserError(f"--score is {given!r}, expected SPLIT:NUMBER, such as test:64.")
-        splits[split] = int(num)
-    print(json.dumps(rebuild_lib.rebuild(
-        values.model, pathlib.Path(program), values.dtype, values.task, splits, values.mesh, values.remat,
-        values.quantization)))
+    fresh.end_with_parent()
+    hosts.initialize()
+    from sah_jax.studies import rebuild as rebuild_lib
+    from sah_jax.studies import verification
+
+    if hosts.is_first():
+        print(f"{verification.MARK}{{}}", flush=True)
+    for found in rebuild_lib.rebuild_all(pathlib.Path(folder)):
+        if hosts.is_first():
+            print(verification.MARK + json.dumps(found), flush=True)

@@ -1,7 +1,8 @@
-"""Commands on tasks: data, score."""
+"""Commands on tasks: data, score, sample."""
 
 import json
 import math
+import pathlib
 
 from absl import flags
 
@@ -61,12 +62,54 @@ def score(arguments: list[str]) -> None:
                 name: {"value": one.value, "stderr": None if math.isnan(one.stderr) else one.stderr,
                        "num": one.num}
                 for name, one in found.score.metrics.items()},
-            "missing": found.missing, "unknown_lines": found.unknown}))
+            "missing": found.missing, "unknown": found.unknown}))
         return
     print(f"{task.name}: {found.score.num_scored:,} test items scored")
     for name, one in found.score.metrics.items():
         print(f"  {name:24} {one.value:9.4f} ± {one.stderr:.4f}  over {one.num:,}")
     for what, numbers in (
-            ("items without a prediction", found.missing), ("lines of no test item", found.unknown)):
+            ("items without a prediction", found.missing), ("predictions of no test item", found.unknown)):
         if numbers:
             print(f"{len(numbers):,} {what}: {', '.join(map(str, numbers))}")
+
+
+def sample(arguments: list[str]) -> None:
+    """Makes training data for ifeval: samples answers from a model and keeps those that verifiers accept.
+
+    PROMPTS has a JSON object a line, with prompt and, unless random ones are to be added,
+    instruction_id_list and kwargs as IFEval has them. Put the file into manual_dir as
+    ifeval/ifeval_train.jsonl.
+    """
+    values = flags.FlagValues()
+    common.define_model(values, "Model that answers.")
+    flags.DEFINE_string("program", None, "Program that adapts the model.", flag_values=values)
+    flags.DEFINE_string("out", None, "File of conversations to write.", flag_values=values)
+    flags.DEFINE_integer("num", 6, "Answers sampled for each prompt.", lower_bound=1, flag_values=values)
+    flags.DEFINE_float("temperature", 1.0, "Temperature of the sampling.", flag_values=values)
+    flags.DEFINE_integer("max_new_tokens", 1280, "Longest answer.", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("seed", 0, "Seed of added instructions and of the sampling.", flag_values=values)
+    (path,) = common.parse(sample, values, arguments, ["PROMPTS"])
+    if values.model is None or values.out is None:
+        raise errors.UserError("--model and --out are both needed; see sah sample --help.")
+    if pathlib.Path(values.out).exists():
+        raise errors.UserError(f"{values.out}: is there already; remove it, or choose another file.")
+    from sah_jax.tasks import rejection
+
+    prompts = rejection.read_prompts(path, values.seed)
+    base, adapted = common.adapted(values)
+    found = rejection.accepted(
+        base, adapted.variables(base), prompts, context=adapted.context, num=values.num,
+        temperature=values.temperature, max_new_tokens=values.max_new_tokens, seed=values.seed)
+    lines: list[str] = []
+    try:
+        for done, rows in enumerate(found, start=1):
+            lines += [json.dumps(row, ensure_ascii=False) for row in rows]
+            print(f"{done}/{len(prompts)} prompts: {len(lines)} answers accepted", flush=True)
+    finally:
+        # What was accepted is worth keeping, whatever ended it.
+        if lines:
+            common.write_file(values.out, "".join(f"{line}\n" for line in lines).encode())
+    if not lines:
+        raise errors.UserError(
+            f"none of {values.num * len(prompts)} answers was accepted, so {values.out} was not written; ask "
+            "a stronger model, or sample more.")

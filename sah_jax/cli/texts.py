@@ -72,6 +72,9 @@ def decode(arguments: list[str]) -> None:
     (target,) = common.parse(decode, values, arguments, ["FILE"])
     if values.model is None:
         raise errors.UserError("--model is needed; see sah decode --help.")
+    from sah_jax.studies import fresh
+
+    fresh.end_with_parent()
     base, decoded = common.decode_texts(pathlib.Path(target), values)
     from sah_jax.programs import texts
 

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sah_jax import hosts
 from sah_jax.coding import arithmetic, file, freqs, ledger
 
 Predict = Callable[[Any, Any, jax.Array, jax.Array], tuple[Any, jax.Array]]
@@ -209,7 +210,7 @@ def write_rows(
     window = np.zeros(_window_symbols(batch) * arithmetic.MAX_SYMBOL_BYTES, np.uint8)
     state = arithmetic.begin(window[: arithmetic.HEAD_BYTES])
     _, coded = _call(batch, tokens_LB, limits_B, False, jax.device_get(state), window)
-    coded = jax.device_get(coded)
+    coded = hosts.fetch(coded)
     real_LB = coded.freqs_LB < arithmetic.TOTAL
     if not np.all(coded.freqs_LB):
         outside = tokens_LB[coded.freqs_LB == 0][0]
@@ -235,9 +236,8 @@ def read_rows(
     limits_B = np.zeros(batch.rows, np.int32)
     limits_B[: len(limits)] = limits
     tokens_LB = np.zeros((batch.positions, batch.rows), np.int32)
-    state, coded = _call(
-        batch, tokens_LB, limits_B, True, reader.state, reader.window(_window_symbols(batch)))
-    coded = jax.device_get(coded)
+    state, coded = hosts.fetch(_call(
+        batch, tokens_LB, limits_B, True, reader.state, reader.window(_window_symbols(batch))))
     sequences = []
     for row, limit in enumerate(limits):
         tokens = coded.tokens_LB[:limit, row].tolist()

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -41,6 +41,8 @@ class BaseModel:
       digest: SHA-256 of architecture, weights as stored and tokenizer, in hexadecimal. It does not
         depend on `dtype`, sharding, or the files that the weights are stored in.
       quantization: how the projections were quantised, "" if not; the digest covers it.
+      decode_mesh: what the weights are split over while texts are generated, see
+        `sharding.parse_decode_mesh`; None for one device.
     """
 
     name: str
@@ -51,6 +53,7 @@ class BaseModel:
     params: dict
     digest: str
     quantization: str = ""
+    decode_mesh: jax.sharding.Mesh | None = None
 
     @property
     def dtype(self) -> str:
@@ -59,8 +62,10 @@ class BaseModel:
 
     def profile(self) -> dict[str, Any]:
         """Returns the numerics profile that this model is computed under."""
+        mesh, decode_mesh = map(sharding.mesh_text, (self.decoder.mesh, self.decode_mesh))
         return numerics.profile(
-            self.dtype, sharding.mesh_text(self.decoder.mesh), self.decoder.remat, self.quantization)
+            self.dtype, mesh, self.decoder.remat, self.quantization,
+            decode_mesh if decode_mesh != mesh else "")
 
     def encode(self, text: str) -> list[int]:
         """Returns the tokens of a text, without start and end tokens.
@@ -99,6 +104,7 @@ def load_base(
     revision: str | None = None,
     quantization: str = "",
     params_sharding: Callable[[dict], dict] | None = None,
+    decode_mesh: jax.sharding.Mesh | None = None,
 ) -> BaseModel:
     """Reads a base model: a folder, a shipped model, one on the hub, or any of them at step 0.
 
@@ -111,6 +117,7 @@ def load_base(
       quantization: one of `quantize.SCHEMES`, or "" for none.
       params_sharding: from the `params` tree of `jax.ShapeDtypeStruct`s to a tree of
         `jax.sharding.Sharding`s, where the rules for the mesh do not suit.
+      decode_mesh: what it is split over while texts are generated; `mesh` if None.
 
     Raises:
       UserError: the model is not found, or one of its files is missing, damaged or not supported.
@@ -123,7 +130,24 @@ def load_base(
     if quantization:
         quantize.check_scheme(quantization)
     return read_base(
-        sources.find(model, revision), dtype, mesh, remat, quantization, params_sharding)
+        sources.find(model, revision), dtype, mesh, remat, quantization, params_sharding,
+        decode_mesh=decode_mesh)
+
+
+def load_computed(model: str | pathlib.Path, how: Mapping[str, str]) -> BaseModel:
+    """Reads a base model that is to be computed as a config or a numerics profile says.
+
+    Args:
+      model: as in `load_base`.
+      how: holds a value for `dtype`, and perhaps for others of `numerics.COMPUTED`.
+
+    Raises:
+      UserError: see `load_base` and `sharding.parse_mesh`.
+    """
+    mesh = sharding.parse_mesh(how.get("mesh", ""))
+    return load_base(
+        model, how["dtype"], mesh, how.get("remat", "none"), quantization=how.get("quantization", ""),
+        decode_mesh=sharding.parse_decode_mesh(how.get("decode_mesh", ""), mesh))
 
 
 def read_base(
@@ -134,19 +158,21 @@ def read_base(
     quantization: str = "",
     params_sharding: Callable[[dict], dict] | None = None,
     report: weights.Report | None = None,
+    decode_mesh: jax.sharding.Mesh | None = None,
 ) -> BaseModel:
     """Reads a base model that was found; see `load_base`.
 
     Args:
       found: where it is.
       dtype: as in `load_base`; None holds each leaf as it is stored and computes in float32.
-      mesh, remat, quantization, params_sharding: as in `load_base`.
+      mesh, remat, quantization, params_sharding, decode_mesh: as in `load_base`.
       report: told of the progress.
     """
     spec = hf_config.read(found.folder)
     tokenizer = _read_tokenizer(found.folder / "tokenizer.json", spec)
     decoder = decoder_lib.Decoder(
-        spec, jnp.dtype(dtype or "float32"), remat, sharding.padded_rows(spec.vocab_size, mesh), mesh)
+        spec, jnp.dtype(dtype or "float32"), remat,
+        sharding.padded_rows(spec.vocab_size, mesh, decode_mesh), mesh)
     abstract = decoder_lib.abstract_params(decoder)
     if params_sharding is None and mesh is not None:
         params_sharding = lambda tree: sharding.shardings(tree, mesh)
@@ -166,7 +192,8 @@ def read_base(
         _check_record(found.folder, content_digest(spec, stored, tokenizer))
     digest = content_digest(spec, stored, tokenizer, quantization)
     return BaseModel(
-        found.name, found.source, spec, decoder, tokenizer, params, digest, quantization)
+        found.name, found.source, spec, decoder, tokenizer, params, digest, quantization,
+        decode_mesh or mesh)
 
 
 def open_tensors(folder: pathlib.Path, spec: config_lib.ModelConfig) -> dict[str, stores.Tensor]:

@@ -7,10 +7,9 @@ the host looks for stop strings. Shape suffixes as in `sah_jax.models.greedy`.
 
 from collections.abc import Iterator, Sequence
 
-import jax
 import numpy as np
 
-from sah_jax import errors
+from sah_jax import errors, hosts
 from sah_jax.models import base as base_lib
 from sah_jax.models import greedy, sharding
 
@@ -31,8 +30,8 @@ def generate(
 ) -> list[str]:
     """Returns the greedy continuation of each prompt, cut before the first stop string.
 
-    Where the weights live on a mesh, each batch is split over its axes `data` and `fsdp`, and the
-    heads of the cache over `tensor`.
+    Where there is a decode mesh, each batch is split over its axes `data` and `fsdp`, and weights and
+    the heads of the cache over `tensor`.
 
     Args:
       base: tokenizer and architecture.
@@ -56,7 +55,7 @@ def generate(
                 f"{base.spec.max_positions}; give at least one token, and shorten context or prompt.")
     if len(prefix) < _SMALLEST:
         prefix, rows = [], [prefix + row for row in rows]
-    decoder, variables = greedy.for_decoding(base.decoder, variables)
+    decoder, variables = greedy.for_decoding(base.decoder, variables, base.decode_mesh)
     parts = sharding.row_parts(decoder.mesh)
     batch_size = -(-batch_size // parts) * parts
     responses = [""] * len(rows)
@@ -102,9 +101,9 @@ def _generate_batch(
     written = [[] for _ in rows]
     for first in range(0, max_new_tokens, length):
         steps = np.int32(min(length, max_new_tokens - first))
-        state = state._replace(done_B=jax.device_put(done_B, state.done_B.sharding))
+        state = state._replace(done_B=sharding.place(done_B, state.done_B.sharding))
         state, out_BC, counts_B = greedy.stretch(decoder, variables, state, end_tokens, steps, length)
-        out_BC, counts_B, done_B = map(np.array, jax.device_get((out_BC, counts_B, state.done_B)))
+        out_BC, counts_B, done_B = map(np.array, hosts.fetch((out_BC, counts_B, state.done_B)))
         for row, count, new in zip(written, counts_B, out_BC, strict=False):
             row += new[:count].tolist()
         for index in np.flatnonzero(~done_B) if stop else ():

@@ -33,12 +33,19 @@ class Rows(NamedTuple):
     done_B: jax.Array
 
 
-def for_decoding(decoder: decoder_lib.Decoder, variables: dict) -> tuple[decoder_lib.Decoder, dict]:
+def for_decoding(
+    decoder: decoder_lib.Decoder, variables: dict, mesh: jax.sharding.Mesh | None
+) -> tuple[decoder_lib.Decoder, dict]:
     """Returns decoder and variables as decoding wants them.
 
     On a mesh the weights are split over `tensor` alone; small layers are unrolled.
+
+    Args:
+      decoder: the model.
+      variables: `params` and perhaps `program`.
+      mesh: where to decode; of the devices of the decoder's own.
     """
-    variables = sharding.for_decoding(variables, decoder.mesh)
+    decoder, variables = decoder.clone(mesh=mesh, parent=None), sharding.for_decoding(variables, mesh)
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(variables["params"]["layers"]))
     if size > _UNROLLED_BYTES:
         return decoder, variables

@@ -10,10 +10,11 @@ the same rules serve the weights, what is fitted, and an optimizer's moments of 
 are on every device. Shape suffixes as in `sah_jax.models.decoder`.
 """
 
+import functools
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -137,9 +138,31 @@ def check_codelength(mesh: Mesh | None) -> None:
             f"the mesh is {mesh_text(mesh)}, expected tensor=1 where tokens are coded; use data and fsdp.")
 
 
+def parse_decode_mesh(text: str, mesh: Mesh | None) -> Mesh | None:
+    """Returns the mesh that texts are generated on: the devices of `mesh` with other axes.
+
+    Args:
+      text: such as "data=2,tensor=4"; "" for the model's own mesh.
+      mesh: what the model is split over.
+
+    Raises:
+      UserError: it describes no mesh of these devices, or there is no mesh to begin with.
+    """
+    if not text:
+        return mesh
+    if mesh is None:
+        raise errors.UserError(
+            f"the decode mesh is {text!r} and there is no mesh, expected one of the same devices; set the "
+            "mesh too, or no decode mesh.")
+    # Neighbours stay neighbours, and jitted functions take arrays of both.
+    devices = mesh.devices.reshape(-1)
+    sizes = make_mesh(**parse_sizes(text), devices=devices).devices.shape
+    return Mesh(devices.reshape(sizes), AXES)
+
+
 def for_decoding(variables: Any, mesh: Mesh | None) -> Any:
-    """Returns variables placed by `decode_rules`: whole on each device but for `tensor`."""
-    if mesh is None or mesh.shape["fsdp"] == 1:
+    """Returns variables placed on a mesh by `decode_rules`: whole on each device but for `tensor`."""
+    if mesh is None:
         return variables
     return place(variables, shardings(variables, mesh, decode_rules()))
 
@@ -191,24 +214,32 @@ def shardings(tree: Any, mesh: Mesh, rules: Sequence[Rule] = RULES, strict: bool
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs, is_leaf=lambda x: isinstance(x, P))
 
 
-def padded_rows(vocab_size: int, mesh: Mesh | None) -> int:
-    """Returns how many embedding rows the mesh wants: the vocabulary, or the next multiple of `tensor`."""
-    parts = 1 if mesh is None else mesh.shape["tensor"]
+def padded_rows(vocab_size: int, *meshes: Mesh | None) -> int:
+    """Returns how many embedding rows meshes want: the vocabulary, or the next multiple of each `tensor`."""
+    parts = math.lcm(*(1 if mesh is None else mesh.shape["tensor"] for mesh in meshes))
     return -(-vocab_size // parts) * parts
 
 
 def place(tree: Any, places: Any) -> Any:
     """Puts arrays where a tree of shardings says.
 
-    On several hosts each gives the same whole arrays, and keeps its own devices' parts.
+    On several hosts each gives the same whole arrays, and keeps its own devices' parts; or arrays
+    that are spread over all of them, which then move to another sharding over the same devices.
     """
     def put(leaf, sharding):
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            return leaf if leaf.sharding == sharding else _mover(sharding)(leaf)
         if sharding.is_fully_addressable:
             return jax.device_put(leaf, sharding)
         host = np.asarray(leaf)
         return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 
     return jax.tree.map(put, tree, places)
+
+
+@functools.lru_cache(maxsize=64)
+def _mover(sharding: jax.sharding.Sharding) -> Callable[[jax.Array], jax.Array]:
+    return jax.jit(lambda leaf: leaf, out_shardings=sharding)
 
 
 def row_parts(mesh: Mesh | None) -> int:

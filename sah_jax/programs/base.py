@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
-from sah_jax import errors
+from sah_jax import errors, hosts
 from sah_jax.coding import file, integers, tokens
 from sah_jax.models import base as base_lib
 from sah_jax.models import decoder as decoder_lib
@@ -31,12 +31,15 @@ class Adapted:
     context: tuple[int, ...] = ()
 
     def variables(self, base: base_lib.BaseModel) -> dict:
-        """Returns what the decoder is applied to."""
-        return {"params": base.params, "program": self.program}
+        """Returns what the decoder is applied to, the program too where the model's mesh wants it."""
+        mesh, program = base.decoder.mesh, self.program
+        if mesh is not None:
+            program = sharding.place(program, sharding.shardings(program, mesh))
+        return {"params": base.params, "program": program}
 
     def digest(self) -> str:
         """Returns the SHA-256 of the program variables and the context, in hexadecimal."""
-        return base_lib.tree_digest({"program": self.program, "context": list(self.context)})
+        return base_lib.tree_digest({"program": hosts.fetch(self.program), "context": list(self.context)})
 
 
 class Family(Protocol):
@@ -113,7 +116,7 @@ def language_rows(
     return tokens.Rows(
         predict=base_lib.cached_step(base.decoder),
         make_cache=lambda batch, slots: decoder_lib.init_cache(base.spec, batch, slots, base.decoder.dtype),
-        variables={"params": base.params, "program": program},
+        variables=Adapted(program).variables(base),
         rows=rows, positions=positions, start_token=base.spec.start_token, end_token=end_token,
         context=context)
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from sah_jax import errors
+from sah_jax import errors, hosts
 from sah_jax.coding import integers, ledger, priors, scales, tensors
 from sah_jax.models import sharding
 from sah_jax.programs import base as family_lib
@@ -96,10 +96,11 @@ class Lora:
         batches = examples_lib.batches(
             base, examples, setting.batch_size, setting.max_tokens, orders, placed and placed.batch)
         theta, _ = fit_lib.fit(step, state, base.params, batches, total, report, checkpoints)
-        exponents = jax.tree.map(lambda e: int(_exponent(e)), jax.device_get(theta["exponent"]))
+        theta = hosts.fetch(theta)
+        exponents = jax.tree.map(lambda e: int(_exponent(e)), theta["exponent"])
         symbols = jax.tree.map(
             lambda x, e: np.clip(np.round(np.asarray(x) / scales.step(e)), -top, top).astype(np.int32),
-            jax.device_get(theta["offset"]), exponents)
+            theta["offset"], exponents)
         return LoraTheta(setting.rank, setting.bits, setting.alpha, seed, symbols, exponents)
 
     def write(self, theta, writer, base, report) -> family_lib.Adapted:

@@ -138,10 +138,10 @@ class _Learner:
     def __init__(self, plan: _Plan, base: base_lib.BaseModel):
         self._plan, self._base = plan, base
         factors = lowrank.start(base.decoder, plan.rank, plan.seed)
-        self._step, optimizer, placed = _make_step(
+        self._step, optimizer, self._placed = _make_step(
             base.decoder, plan.learning_rate, plan.alpha / plan.rank, plan.rank, plan.batch_size)
         state = step_lib.FitState(factors, optimizer.init(factors))
-        self._state = sharding.place(state, placed.state) if placed else state
+        self._state = sharding.place(state, self._placed.state) if self._placed else state
         self._losses = []
 
     def program(self) -> dict:
@@ -155,6 +155,8 @@ class _Learner:
 
     def train(self, batch: Sequence[examples_lib.TokenExample]) -> None:
         shaped = examples_lib.batch_of(self._base, batch, self._plan.batch_size, self._plan.max_tokens)
+        if self._placed:
+            shaped = sharding.place(shaped, self._placed.batch)
         self._state, loss = self._step(self._state, self._base.params, shaped)
         self._losses.append(loss)
 

@@ -16,7 +16,6 @@ from sah_jax.reports import figures, html, pages, parts, tables
 from sah_jax.studies import rows as rows_lib
 from sah_jax.studies import sidecar, verification
 
-RESULTS_NAME = "results.jsonl"
 REPORT_FOLDER = "report"
 
 
@@ -52,7 +51,7 @@ def write_report(
         written; the sentence names the file.
     """
     workdir = pathlib.Path(workdir)
-    results = workdir / RESULTS_NAME
+    results = workdir / rows_lib.RESULTS_NAME
     if not workdir.is_dir():
         raise errors.UserError(
             f"{workdir}: got no folder, expected the folder of a study; correct the path.")
@@ -103,7 +102,7 @@ def load_program(workdir: pathlib.Path, row: rows_lib.Row) -> html.Program:
         parts.check_sum(found, row.bits, by, sidecar_path)
     if said := verification.row_difference(row, sidecar.read(path)):
         raise errors.UserError(
-            f"{workdir / RESULTS_NAME}: the row of point {row.point!r} is not what its sidecar says: "
+            f"{workdir / rows_lib.RESULTS_NAME}: the row of point {row.point!r} is not what its sidecar says: "
             f"{said}; restore the row or run the point again.")
     return html.Program(row, ledger, views, profile, notes)
 

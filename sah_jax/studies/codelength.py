@@ -19,7 +19,7 @@ from sah_jax.models import sharding
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec
 from sah_jax.programs import texts as texts_lib
-from sah_jax.studies import sidecar, verification, views
+from sah_jax.studies import fresh, sidecar, verification, views
 from sah_jax.tasks import base as task_lib
 from sah_jax.tasks import registry as task_registry
 
@@ -262,10 +262,14 @@ def comes_back(
     """Whether a fresh process, given base model, program and file, gets the same tokens back."""
     expected = texts_lib.digest([base.encode(text) for _, text in named_texts])
     profile = base.profile()
-    given = ["--digest", f"--model={base.source}", f"--dtype={base.dtype}", *verification.placement(profile)]
+    given = ["--digest", f"--model={base.source}", f"--dtype={base.dtype}",
+             *verification.placement_flags(profile)]
     given += [f"--program={pathlib.Path(program).resolve()}"] if program else []
-    done = verification.run_fresh("decode", data, given, numerics.environment_for(profile))
-    if done.returncode:
-        return verification.Verdict(False, verification.last_words(done))
-    same = done.stdout.strip() == expected
+    try:
+        said = list(fresh.lines(
+            "decode", sidecar.PROGRAM_NAME, {sidecar.PROGRAM_NAME: data}, given,
+            numerics.environment_for(profile)))
+    except errors.UserError as error:
+        return verification.Verdict(False, str(error))
+    same = "".join(said).strip() == expected
     return verification.Verdict(same, "" if same else "the tokens were others")

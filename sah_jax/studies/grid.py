@@ -33,6 +33,8 @@ class StudyConfig:
         was altered, or is read under another model or numerics profile.
       mesh: the mesh that models are split over, such as "data=2,fsdp=4"; "" for one device. A config
         may also say it as a dictionary.
+      decode_mesh: what they are split over while texts are generated, such as "tensor=8"; "" for the
+        mesh, on which each device then has whole weights but for `tensor`.
       remat: what layers compute again in a backward pass, see `decoder.REMAT_POLICIES`.
       quantization: how the base weights are quantised, one of `quantize.SCHEMES`; "" for not at all.
       checkpoint_every: steps of a fit between checkpoints; 0 for none.
@@ -48,6 +50,7 @@ class StudyConfig:
     selection: str
     check: bool
     mesh: str = ""
+    decode_mesh: str = ""
     remat: str = "none"
     quantization: str = ""
     checkpoint_every: int = 0
@@ -78,7 +81,7 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
             f"config key 'dtype' is {given['dtype']!r}, expected one of {', '.join(base_lib.DTYPES)}.")
     for model in given["models"]:
         sources.find(model, weights=False)
-    mesh = _mesh_text(given["mesh"])
+    mesh, decode_mesh = _mesh_texts(given["mesh"], given["decode_mesh"])
     if given["remat"] not in decoder_lib.REMAT_POLICIES:
         raise errors.UserError(
             f"config key 'remat' is {given['remat']!r}, expected one of "
@@ -115,17 +118,22 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
         models=tuple(given["models"]), dtype=given["dtype"], tasks=tasks,
         families=families, seeds=tuple(given["seeds"]), num_selection=given["num_selection"],
         num_test=given["num_test"], selection=given["selection"], check=given["check"], mesh=mesh,
-        remat=given["remat"], quantization=given["quantization"], checkpoint_every=every)
+        decode_mesh=decode_mesh, remat=given["remat"], quantization=given["quantization"], checkpoint_every=every)
 
 
-def _mesh_text(given: Any) -> str:
-    """Returns a config's mesh as `sharding.mesh_text` says it, checked against the devices there are."""
-    try:
-        text = given if isinstance(given, str) else ",".join(f"{a}={n}" for a, n in dict(given).items())
-    except (TypeError, ValueError) as error:
-        raise errors.UserError(
-            f"config key 'mesh' is {given!r}, expected sizes of {', '.join(sharding.AXES)}.") from error
-    return sharding.mesh_text(sharding.parse_mesh(text))
+def _mesh_texts(mesh: Any, decode_mesh: Any) -> tuple[str, str]:
+    """Returns a config's meshes as `sharding.mesh_text` says them, checked against the devices there are."""
+    texts = []
+    for key, given in (("mesh", mesh), ("decode_mesh", decode_mesh)):
+        try:
+            sizes = given if isinstance(given, str) else ",".join(f"{a}={n}" for a, n in dict(given).items())
+        except (TypeError, ValueError) as error:
+            raise errors.UserError(
+                f"config key {key!r} is {given!r}, expected sizes of {', '.join(sharding.AXES)}.") from error
+        texts.append(sizes)
+    made = sharding.parse_mesh(texts[0])
+    decoding = sharding.parse_decode_mesh(texts[1], made)
+    return sharding.mesh_text(made), sharding.mesh_text(decoding) if texts[1] else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +156,7 @@ class Point:
                    config.num_selection, config.num_test, config.selection, config.check]
         # Points of one device keep the names they had before there were meshes.
         content += [config.mesh, config.remat] if (config.mesh, config.remat) != ("", "none") else []
+        content += [config.decode_mesh] if config.decode_mesh else []
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         # A folder's name; the digest tells tasks apart that are spelled alike in it.
         task = re.sub(r"[^\w.-]+", "-", self.task)

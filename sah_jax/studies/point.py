@@ -4,7 +4,7 @@ import pathlib
 import time
 from typing import Any
 
-from sah_jax import numerics
+from sah_jax import hosts, numerics
 from sah_jax.models import base as base_lib
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec, registry
@@ -39,7 +39,7 @@ def make(
     selection = _score(config, base, program, task, config.selection, config.num_selection)
     test = _score(config, base, program, task, "test", config.num_test)
     record = _record(config, base, point, program, selection, test)
-    sidecar.write_folder(folder, program.data, record)
+    hosts.from_first(lambda: sidecar.write_folder(folder, program.data, record))
     if checkpoints is not None:
         checkpoints.remove()
     return rows.Row(

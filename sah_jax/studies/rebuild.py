@@ -1,55 +1,88 @@
-"""What a verifying process does: base model and program file in, digest and scores out.
+"""What a verifying process does: base models and program files in, digests and scores out.
 
-It is told where the base model and the file are and what to score; it sees no sidecar and
+It is told where the base models and the files are and what to score; it sees no sidecar and
 no row.
 """
 
+import base64
+import functools
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sah_jax import errors
+from sah_jax import errors, hosts
 from sah_jax.models import base as base_lib
-from sah_jax.models import sharding
 from sah_jax.programs import codec
-from sah_jax.studies import sidecar
+from sah_jax.studies import verification
 from sah_jax.tasks import evaluate
 from sah_jax.tasks import registry as task_registry
 
 
+def rebuild_all(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
+    """Rebuilds the programs of a folder, in order.
+
+    In a job, all processes rebuild them together, and the folder is the first one's.
+
+    Args:
+      folder: holds `verification.ORDERS_NAME`, a JSON list of orders (see `rebuild`), and beside it
+        their program files.
+
+    Yields:
+      For each what `rebuild` returns; where that fails, {"error": the sentence} and, once the model
+      is there, the numerics `profile`.
+
+    Raises:
+      UserError: the folder cannot be read.
+    """
+    for order, data in hosts.from_first(lambda: _read(folder)):
+        profile = {}
+        try:
+            base = _load(order["model"], tuple(sorted(order["computed"].items())))
+            profile = {"profile": base.profile()}
+            found = rebuild(base, base64.b64decode(data), order["task"], order["splits"])
+        except errors.UserError as error:
+            found = {"error": str(error)}
+        yield found | profile
+
+
+def _read(folder: pathlib.Path) -> list[tuple[dict[str, Any], str]]:
+    """Returns the orders, each with its file in base 64."""
+    try:
+        orders = json.loads((folder / verification.ORDERS_NAME).read_text())
+        return [(order, base64.b64encode((folder / order["program"]).read_bytes()).decode())
+                for order in orders]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise errors.UserError(
+            f"{folder}: holds no programs to rebuild ({error!r}), expected {verification.ORDERS_NAME} and "
+            "files; sah verify makes such a folder.") from error
+
+
+@functools.lru_cache(maxsize=1)
+def _load(model: str, computed: tuple[tuple[str, str], ...]) -> base_lib.BaseModel:
+    """Returns a base model; the last one is kept, since programs of one model come together."""
+    return base_lib.load_computed(model, dict(computed))
+
+
 def rebuild(
-    model: str, program: pathlib.Path, dtype: str, task: str, splits: Mapping[str, int], mesh: str = "",
-    remat: str = "none", quantization: str = "",
+    base: base_lib.BaseModel, data: bytes, task: str, splits: Mapping[str, int]
 ) -> dict[str, Any]:
     """Decodes a program and scores the adapted model.
 
     Args:
-      model: what finds the base model, see `sah_jax.models.sources`.
-      program: the program file.
-      dtype: what the model is computed in.
+      base: the base model.
+      data: the program file.
       task: the task's name.
       splits: how many items of which splits to score.
-      mesh: what the model is split over, see `sharding.parse_mesh`.
-      remat: see `decoder.Decoder`.
-      quantization: see `quantize`.
 
     Returns:
       A JSON object: `base_digest`, `adapted_digest`, `bits`, `ideal_bits`, the ledger's integer
-      bits by field, for each split its [value, standard error], and the numerics `profile`.
+      bits by field, and for each split its [value, standard error].
 
     Raises:
-      UserError: the model or the file cannot be used. Where the file does not decode, an object
-        with the profile alone is printed: it may say why.
+      UserError: the file does not decode, or the task is none.
     """
-    base = base_lib.load_base(model, dtype, sharding.parse_mesh(mesh), remat, quantization=quantization)
-    data = sidecar.read_program(program)
-    profile = base.profile()
-    try:
-        decoded = codec.read(data, base, str(program))
-    except errors.UserError:
-        print(json.dumps({"profile": profile}))
-        raise
+    decoded = codec.read(data, base, "the program")
     variables, context = decoded.adapted.variables(base), decoded.adapted.context
     scores = {}
     for split, num in splits.items():
@@ -63,5 +96,4 @@ def rebuild(
         "ideal_bits": decoded.ideal_bits,
         "ledger": [[entry.field, entry.bits] for entry in decoded.ledger],
         "scores": scores,
-        "profile": profile,
     }

@@ -15,6 +15,9 @@ from typing import Any
 
 from sah_jax import errors
 
+RESULTS_NAME = "results.jsonl"
+"""The file of a study's rows."""
+
 # Test: the rule the reference used. Selection: a held-out split of the training source.
 SELECTION_SPLITS = ("selection", "test")
 

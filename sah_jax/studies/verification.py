@@ -2,16 +2,18 @@
 
 import dataclasses
 import json
-import os
 import pathlib
-import subprocess
-import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sah_jax import errors, numerics
-from sah_jax.studies import rows, sidecar
+from sah_jax import errors, hosts, numerics
+from sah_jax.studies import fresh, rows, sidecar
+
+ORDERS_NAME = "orders.json"
+"""What a fresh process is told of the programs that lie beside it, see `rebuild.rebuild_all`."""
+
+MARK = "rebuilt: "
+"""Begins each line of a fresh process that is meant for us: libraries may print, too."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +27,11 @@ class Verdict:
 def verify(model: str, program: pathlib.Path, extra_environment: Mapping[str, str] | None = None) -> Verdict:
     """Verifies one program in a fresh process, under its numerics profile.
 
-    The process works on a copy of the file in an empty folder, so that it has the base model
+    The process works on a copy of the file in a folder of its own, so that it has the base model
     and the file and nothing else.
 
     Args:
-      model: what finds the base model, see `sah_jax.models.sources`.
+      model: what finds the base model, see `sah_jax.models.sources`; "" for what the sidecar says.
       program: the program file; its sidecar says what to expect.
       extra_environment: set in the process besides the profile's variables.
 
@@ -37,54 +39,119 @@ def verify(model: str, program: pathlib.Path, extra_environment: Mapping[str, st
       The verdict; a program without a sidecar that fits it is not verified.
     """
     try:
-        record = sidecar.read(program)
-        data = sidecar.read_program(program)
-        if record is None:
-            return Verdict(
-                False, f"{program} has no sidecar {sidecar.path_for(program).name} to compare with")
-        if record["family"] == sidecar.TEXTS:
-            return Verdict(False, f"{program} holds texts, expected a program; sah decode checks texts")
-        profile = numerics.environment_for(record["profile"])
+        order = _order(model, program)
+        profile = numerics.environment_for(order.record["profile"])
+        _, got = _rebuilt([order], {**profile, **(extra_environment or {})})
     except errors.UserError as error:
         return Verdict(False, str(error))
-    scores = record["scores"]
-    splits = {scores["selection_split"]: scores["num_selection"], "test": scores["num_test"]}
-    arguments = [f"--model={model}", f"--dtype={record['base']['dtype']}", f"--task={scores['task']}",
-                 *(f"--score={split}:{num}" for split, num in splits.items()),
-                 *placement(record["profile"])]
-    done = run_fresh("rebuild", data, arguments, {**profile, **(extra_environment or {})})
-    got = json.loads((done.stdout.splitlines() or ["{}"])[-1])
-    reason = last_words(done) if done.returncode or not got else _difference(got, record)
-    if reason and "profile" in got:
-        reason = numerics.explain(reason, record["profile"], got["profile"])
-    return Verdict(not reason, reason)
+    return order.verdict(got)
 
 
-def placement(profile: Mapping[str, Any]) -> list[str]:
-    """Returns the flags by which a process computes a model as a numerics profile says."""
-    return [f"--{name}={profile[name]}" for name in ("mesh", "remat", "quantization") if profile.get(name)]
+def verify_together(
+    programs: Sequence[tuple[str, pathlib.Path]], settle: Callable[[int, Verdict], None],
+    environment: Mapping[str, str],
+) -> bool:
+    """Verifies programs in one fresh process, one after the other, under this process's profile.
 
+    In a job every host must call it; the first one's programs count.
 
-def run_fresh(
-    command: str, data: bytes, arguments: Sequence[str], environment: Mapping[str, str]
-) -> subprocess.CompletedProcess:
-    """Runs `sah COMMAND FILE ARGUMENTS` on a copy of a file that lies alone in a folder.
+    Args:
+      programs: for each, what finds the base model ("" for what the sidecar says) and the file.
+      settle: called with a program's number and verdict as soon as it is there.
+      environment: set in the process besides this one's.
 
-    `environment` is set besides this process's, see `numerics.environment_for`.
+    Returns:
+      Whether this host is the first of its job.
+
+    Raises:
+      UserError: the process broke down; the programs that have no verdict yet get none.
     """
-    with tempfile.TemporaryDirectory(prefix="sah-verify-") as folder:
-        copy = pathlib.Path(folder) / sidecar.PROGRAM_NAME
-        copy.write_bytes(data)
-        return subprocess.run(
-            [sys.executable, "-m", "sah_jax", command, str(copy), *arguments],
-            env={**os.environ, **environment}, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-            check=False)
+    orders, refused = {}, {}
+    for number, (model, program) in enumerate(programs):
+        try:
+            orders[number] = _order(model, program)
+        except errors.UserError as error:
+            refused[number] = Verdict(False, str(error))
+    answers = iter([{}])
+    if orders or hosts.in_job():
+        answers = _rebuilt(list(orders.values()), environment)
+    if next(answers, None) is None:
+        return False
+    for number, verdict in refused.items():
+        settle(number, verdict)
+    numbers = list(orders)
+    # To the end of the answers: the process has still to leave its job, and may yet break down.
+    for index, got in enumerate(answers):
+        settle(numbers[index], orders[numbers[index]].verdict(got))
+    return True
 
 
-def last_words(done: subprocess.CompletedProcess) -> str:
-    """Returns the last line of what a process complained of."""
-    said = done.stderr.strip().splitlines()
-    return said[-1] if said else f"the process ended with code {done.returncode}"
+@dataclasses.dataclass(frozen=True)
+class _Order:
+    """A program that is to be rebuilt.
+
+    Attributes:
+      data: the file.
+      told: what the fresh process is told.
+      record: the sidecar, which it is not.
+    """
+
+    data: bytes
+    told: dict[str, Any]
+    record: dict[str, Any]
+
+    def verdict(self, got: Mapping[str, Any]) -> Verdict:
+        """Compares what a fresh process got with the sidecar."""
+        reason = got["error"] if "error" in got else _difference(got, self.record)
+        if reason and "profile" in got:
+            reason = numerics.explain(reason, self.record["profile"], got["profile"])
+        return Verdict(not reason, reason)
+
+
+def _order(model: str, program: pathlib.Path) -> _Order:
+    """Returns the order to rebuild a program.
+
+    Raises:
+      UserError: it has no sidecar that fits it, or is no program.
+    """
+    record, data = sidecar.read(program), sidecar.read_program(program)
+    if record is None:
+        raise errors.UserError(f"{program} has no sidecar {sidecar.path_for(program).name} to compare with")
+    if record["family"] == sidecar.TEXTS:
+        raise errors.UserError(f"{program} holds texts, expected a program; sah decode checks texts")
+    scores = record["scores"]
+    return _Order(data, {
+        "model": model or record["base"]["source"],
+        "computed": {"dtype": record["base"]["dtype"], **_placement(record["profile"])},
+        "task": scores["task"],
+        "splits": {scores["selection_split"]: scores["num_selection"], "test": scores["num_test"]},
+    }, record)
+
+
+def _placement(profile: Mapping[str, Any]) -> dict[str, str]:
+    """Returns how a model is computed, but for its dtype, as a numerics profile says."""
+    return {name: profile[name] for name in numerics.COMPUTED if name != "dtype" and profile.get(name)}
+
+
+def placement_flags(profile: Mapping[str, Any]) -> list[str]:
+    """Returns the flags by which a process computes a model as a numerics profile says."""
+    return [f"--{name}={value}" for name, value in _placement(profile).items()]
+
+
+def _rebuilt(orders: Sequence[_Order], environment: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yields how many programs a fresh process has, and what it says of each, in order.
+
+    In a job, only the first host's process says anything.
+
+    Raises:
+      UserError: the process failed, after what it said before.
+    """
+    files = {f"{number}.sah": order.data for number, order in enumerate(orders)}
+    told = [order.told | {"program": name} for order, name in zip(orders, files, strict=True)]
+    files[ORDERS_NAME] = json.dumps(told).encode()
+    for line in fresh.lines("rebuild", "", files, [], environment):
+        if line.startswith(MARK):
+            yield json.loads(line.removeprefix(MARK))
 
 
 def _difference(got: Mapping[str, Any], record: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 import re
 import tomllib
@@ -16,12 +15,13 @@ from typing import Any
 
 from sah_jax.errors import UserError
 from sah_jax.tasks.base import check_paired, cut_at_stop, Example
+from sah_jax.tasks.datasets import formats
 from sah_jax.tasks.scores import Score
 from sah_jax.tasks.tabular import Row, TabularTask
 
 SUFFIX = ".toml"
 
-_LINE = "line of the file"
+_WHERE = "file and line"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class DeclaredTask(TabularTask):
 
     Attributes:
         path: The file that declares it.
-        train, test: Files of items, a JSON object a line, beside that file.
+        train, test: Files of items beside that file: JSON lines, or what else `formats` reads.
         prompt, answer, gold: Templates; {field} stands for a field of an item.
         extract_by: A response's answer is what the expression's group finds first, or all it finds.
         stop, max_new_tokens, demonstration_separator, written_prompt: See `Task`.
@@ -56,17 +56,7 @@ class DeclaredTask(TabularTask):
     def rows(self, split: str) -> Sequence[Row]:
         """See `TabularTask.rows`."""
         path = pathlib.Path(self.path).parent / (self.train if split == "train" else self.test)
-        rows = []
-        for number, line in enumerate(_text(path).split("\n"), start=1):
-            try:
-                row = json.loads(line) if line.strip() else None
-            except ValueError as error:
-                raise UserError(
-                    f"{path}, line {number}: is not JSON ({error}), expected one object; correct it."
-                ) from error
-            if row is not None:
-                rows.append({"fields": row, _LINE: f"{path}, line {number}"})
-        return rows
+        return [{"fields": record.values, _WHERE: record.where} for record in formats.read(path)]
 
     def about(self, row: Row) -> str:
         """Returns the prompt."""
@@ -94,8 +84,8 @@ class DeclaredTask(TabularTask):
             return getattr(self, name).format_map(row["fields"])
         except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
             raise UserError(
-                f"{row[_LINE]}: does not fill the {name} of {self.path} ({error!r}), expected an object with "
-                "the fields that stand in braces there; correct one of the two."
+                f"{row[_WHERE]}: does not fill the {name} of {self.path} ({error!r}), expected an object "
+                "with the fields that stand in braces there; correct one of the two."
             ) from error
 
 

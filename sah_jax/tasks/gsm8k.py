@@ -22,7 +22,7 @@ from sah_jax.tasks.tabular import Row, TabularTask
 _CALCULATOR = re.compile(r"<<[^>]*>>")
 
 # A number as people and models write it: sign, currency, thousands, decimals.
-_NUMBER = r"-?\s?\\?[$€£]?-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|-?\.\d+"
+_NUMBER = r"-?(?:\\?[$€£]\s?)?-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|-?\.\d+"
 # Between a mark and its number stand emphasis, brackets and other marks at most.
 _MARKED = re.compile(
     rf"(?:####|answer is|\\boxed{{)(?:[\s*:_`({{\[]|\\[(\[]|\\boxed)*({_NUMBER})", re.IGNORECASE)

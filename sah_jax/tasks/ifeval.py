@@ -84,7 +84,11 @@ class IFEval(TabularTask):
                 "'test' as the reference does."
             )
         end = f"\n{_TURN}user" if self.reference else ""
-        return Example(f"{_TURN}user\n{asked}\n{_TURN}assistant", f"\n{answer}{end}", gold, asked)
+        return Example(self.ask(asked), f"\n{answer}{end}", gold, asked)
+
+    def ask(self, text: str) -> str:
+        """Returns a user's turn as a prompt."""
+        return f"{_TURN}user\n{text}\n{_TURN}assistant"
 
     def extract(self, response: str) -> str:
         """Returns the response without what comes after it and the line breaks around it."""

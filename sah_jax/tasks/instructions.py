@@ -34,6 +34,13 @@ _ABBREVIATIONS = frozenset(
 )
 
 
+# So often must a checker that is given its arguments say the same instruction again.
+_REDRAWS = 16
+
+# The prompt itself is an argument of it, and must be followed by what it says.
+_NOT_ADDED = {"combination:repeat_prompt"}
+
+
 def follows(
     prompt: str,
     names: Sequence[str],
@@ -73,6 +80,32 @@ def follows(
         with _repeatable(sentences):
             loose += checkers.test_instruction_following_loose(item, text).follow_instruction_list
     return strict, loose
+
+
+def add(prompt: str, num: int, rng: random.Random) -> tuple[str, tuple[str, ...], tuple[dict, ...]]:
+    """Adds random instructions to a prompt, as many as go together.
+
+    Returns:
+        The prompt with each instruction in words after it, their names, and their arguments.
+    """
+    registry = _checkers().instructions_registry
+    left = sorted(set(registry.INSTRUCTION_DICT) - _NOT_ADDED)
+    names, arguments, words = [], [], [prompt]
+    while left and len(names) < num:
+        name = rng.choice(left)
+        instruction = registry.INSTRUCTION_DICT[name](name)
+        with _repeatable(None, seed=rng.getrandbits(32)):
+            said = instruction.build_description()
+            given = dict(instruction.get_instruction_args() or {})
+            # Some draws are impossible (paragraph 2 of 1); a checker that is given one draws again.
+            if any(instruction.build_description(**given) != said for _ in range(_REDRAWS)):
+                continue
+        words.append(said)
+        names.append(name)
+        arguments.append(given)
+        against = registry.INSTRUCTION_CONFLICTS
+        left = [one for one in left if one not in against[name] and name not in against[one]]
+    return " ".join(words), tuple(names), tuple(arguments)
 
 
 def sentences(texts: Sequence[str]) -> Any:
@@ -116,7 +149,7 @@ def _with_a_letter(
 
 
 @contextlib.contextmanager
-def _repeatable(splitter: Any) -> Iterator[None]:
+def _repeatable(splitter: Any, seed: int = 0) -> Iterator[None]:
     """Has the checkers draw the same numbers each time, and split sentences as asked."""
     import langdetect
     import nltk
@@ -130,7 +163,7 @@ def _repeatable(splitter: Any) -> Iterator[None]:
     whole, state = nltk.word_tokenize, random.getstate()
     with contextlib.ExitStack() as stack:
         stack.callback(random.setstate, state)
-        random.seed(0)
+        random.seed(seed)
         stack.enter_context(mock.patch.object(langdetect.DetectorFactory, "seed", 0))
         if splitter is not None:
             count = lambda text: len(splitter.tokenize(text))

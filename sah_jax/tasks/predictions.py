@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sah_jax.errors import UserError
 from sah_jax.tasks.base import Example, Task
+from sah_jax.tasks.datasets import checks, formats
 from sah_jax.tasks.scores import Score
 
 
@@ -21,12 +20,12 @@ class Scored:
     Attributes:
         score: The score over the items that have a prediction, in the order of the test split.
         missing: The test items that have none, by index.
-        unknown: The lines that name no test item.
+        unknown: Where predictions stand that are of no test item: the file and line.
     """
 
     score: Score
     missing: tuple[int, ...]
-    unknown: tuple[int, ...]
+    unknown: tuple[str, ...]
 
 
 def score(task: Task, path: str | os.PathLike[str], num: int | None = None) -> Scored:
@@ -53,74 +52,48 @@ def score(task: Task, path: str | os.PathLike[str], num: int | None = None) -> S
             f"Got no number of items of {task.name}, whose test split has no end; say how many."
         )
     examples = task.examples("test", num)
-    lines, unknown = _lines_of_items(path, examples), []
-    responses: dict[int, tuple[int, str]] = {}
-    for line, index, response in lines:
+    unknown: list[str] = []
+    found: dict[int, tuple[str, str]] = {}
+    for where, index, response in _predictions(pathlib.Path(path), examples):
         if index is None:
-            unknown.append(line)
-        elif index in responses:
+            unknown.append(where)
+        elif index in found:
             raise UserError(
-                f"{path}, line {line}: got a second prediction of item {index} after line "
-                f"{responses[index][0]}, expected one an item; remove one of them."
+                f"{where}: got a second prediction of item {index} after {found[index][0]}, expected "
+                "one an item; remove one of them."
             )
         else:
-            responses[index] = line, response
-    if not responses:
+            found[index] = where, response
+    if not found:
         raise UserError(
             f"{path}: predicts none of the {num} test items of {task.name}, expected indices from 0 "
             "or the prompts of items; correct the file, or name another task."
         )
-    found = task.score(
-        [examples[index] for index in sorted(responses)],
-        [responses[index][1] for index in sorted(responses)],
-    )
-    return Scored(found, tuple(i for i in range(num) if i not in responses), tuple(unknown))
+    order = sorted(found)
+    result = task.score([examples[index] for index in order], [found[index][1] for index in order])
+    return Scored(result, tuple(sorted(set(range(num)) - set(found))), tuple(unknown))
 
 
-def _lines_of_items(
-    path: str | os.PathLike[str], examples: Sequence[Example]
-) -> Iterator[tuple[int, int | None, str]]:
-    """Yields the number of each line, the item it predicts (None if there is no such), the response."""
+def _predictions(
+    path: pathlib.Path, examples: Sequence[Example]
+) -> Iterator[tuple[str, int | None, str]]:
+    """Yields where each prediction stands, the item it is of (None if there is no such), the response."""
     items: dict[str, set[int]] = {}
     for index, example in enumerate(examples):
         for text in (example.item, example.prompt):
             items.setdefault(text, set()).add(index)
-    try:
-        # Not splitlines: that also splits at characters which JSON allows inside a string.
-        texts = pathlib.Path(path).read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({error}), expected a file of predictions; correct the path."
-        ) from error
-    for line, text in enumerate(texts, start=1):
-        if not text.strip():
-            continue
-        record = _record(f"{path}, line {line}", text)
-        if "index" in record:
-            index = record["index"]
-            known = {index} if 0 <= index < len(examples) else set()
+    for record in formats.read(path, ".jsonl"):
+        key = "index" if "index" in record.values else "prompt"
+        for name, kind in ((key, int if key == "index" else str), ("response", str)):
+            checks.field(record, name, kind)
+        said = record.values[key]
+        if key == "index":
+            known = {said} & set(range(len(examples)))
         else:
-            known = items.get(record["prompt"], set())
+            known = items.get(said, set())
         if len(known) > 1:
             raise UserError(
-                f"{path}, line {line}: got the prompt of the items "
-                f"{', '.join(map(str, sorted(known)))}, expected that of one; give the index instead."
+                f"{record.where}: got the prompt of the items {', '.join(map(str, sorted(known)))}, "
+                "expected that of one; give the index instead."
             )
-        yield line, next(iter(known), None), record["response"]
-
-
-def _record(where: str, text: str) -> dict[str, Any]:
-    try:
-        record = json.loads(text)
-    except ValueError as error:
-        raise UserError(
-            f"{where}: is not JSON ({error}), expected one object; correct the line."
-        ) from error
-    named = isinstance(record, dict) and [key for key in ("index", "prompt") if key in record]
-    kinds = {"response": str, "index": int, "prompt": str}
-    if not named or any(type(record.get(key)) is not kinds[key] for key in ("response", named[0])):
-        raise UserError(
-            f"{where}: got {text:.60}, expected an object with the text response and either the number "
-            "index or the text prompt; correct the line."
-        )
-    return record
+        yield record.where, next(iter(known), None), record.values["response"]

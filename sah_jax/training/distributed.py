@@ -1,10 +1,8 @@
-"""Several hosts as one job: joining it, and each host reading its rows of every batch with Grain.
+"""Batches of a job of several hosts: each host reads its rows of every batch, with Grain.
 
-All hosts run the same program over one mesh of all devices. The rows of a batch and their order
-do not depend on the number of hosts, so neither do the losses.
+The rows of a batch and their order do not depend on the number of hosts, so neither do the losses.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,58 +11,8 @@ import numpy as np
 
 from sah_jax import errors
 
-ENVIRONMENT = ("SAH_COORDINATOR", "SAH_NUM_PROCESSES", "SAH_PROCESS_ID")
-"""Where `initialize` looks for what it is not given."""
-
 _THREADS = 4
 _BATCHES_AHEAD = 4
-
-
-def initialize(
-    coordinator: str = "", num_processes: int | None = None, process_id: int | None = None
-) -> bool:
-    """Joins a job of several processes; must run before JAX starts.
-
-    What is not given is taken from `ENVIRONMENT`. A coordinator of "auto" leaves everything to JAX,
-    which knows TPU pods, Slurm and MPI. With no coordinator, this process is the whole job.
-
-    Returns whether there is a job that was joined.
-
-    Args:
-      coordinator: host:port of the first process, or "auto".
-      num_processes: of the job.
-      process_id: this one's, from 0.
-
-    Raises:
-      UserError: a part is missing, or the job cannot be joined.
-    """
-    given = [os.environ.get(name, "") for name in ENVIRONMENT]
-    coordinator = coordinator or given[0]
-    if not coordinator:
-        return False
-    try:
-        if coordinator == "auto":
-            jax.distributed.initialize()
-            return True
-        counts = [given if given is not None else int(text)
-                  for given, text in zip((num_processes, process_id), given[1:], strict=True)]
-        # What the CPU backend has for collectives between processes.
-        jax.config.update("jax_cpu_collectives_implementation", "gloo")
-        jax.distributed.initialize(coordinator, *counts)
-        return True
-    except (ValueError, RuntimeError) as error:
-        raise errors.UserError(
-            f"the job at {coordinator!r} cannot be joined ({' '.join(str(error).split())}), expected a "
-            f"coordinator, a number of processes and this one's id; give them, or set "
-            f"{', '.join(ENVIRONMENT)}.") from error
-
-
-def check_one_host() -> None:
-    """Raises a `UserError` in a job of several processes: studies do not run there yet."""
-    if jax.process_count() > 1:
-        raise errors.UserError(
-            f"this is process {jax.process_index()} of a job of {jax.process_count()}, expected one host: "
-            "training steps run over several, studies do not yet; take a slice of one host, such as v5e:2x4.")
 
 
 def host_rows(sharding: jax.sharding.NamedSharding, rows: int) -> slice:

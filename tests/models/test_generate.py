@@ -228,7 +228,7 @@ def test_large_layers_stay_in_their_stack(tiny_base, variables, full, monkeypatc
     unrolled = generate(tiny_base, variables, PROMPTS, **OPTIONS)
     assert (unrolled == full) != adapted
     monkeypatch.setattr(greedy, "_UNROLLED_BYTES", 0)
-    assert not greedy.for_decoding(tiny_base.decoder, variables)[0].unrolled
+    assert not greedy.for_decoding(tiny_base.decoder, variables, None)[0].unrolled
     assert generate(tiny_base, variables, PROMPTS, **OPTIONS) == unrolled
 
 

@@ -97,6 +97,7 @@ def test_sources(tmp_path, monkeypatch, nano_math):
             (str(tmp_path / "gone.txt"), "text", "No such file"),
             (str(tmp_path / "bad.txt"), "text", "a byte at 3 that is not UTF-8"),
             (str(tmp_path / "none.txt"), "text", "holds no text"), ("task:chess", "text", "chess"),
+            ("task:gsm8k:strict", "text", "option .strict."),
             ("task:gsm8k:strict:selection", "text", "option .strict.")]:
         with pytest.raises(errors.UserError, match=message):
             read(source, field)

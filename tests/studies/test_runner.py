@@ -43,7 +43,7 @@ def _snapshot(folder: pathlib.Path) -> dict[str, tuple[int, bytes]]:
 
 
 def test_every_row_is_verified_and_borne_out_by_its_files(workdir):
-    found = rows.read_rows(workdir / runner.RESULTS_NAME)
+    found = rows.read_rows(workdir / rows.RESULTS_NAME)
     assert [row.experiment_name for row in found] == ["baseline", "icl"]
     for row in found:
         data = (workdir / row.program).read_bytes()
@@ -64,10 +64,10 @@ def test_running_again_touches_nothing(workdir):
 
 
 def test_an_unfinished_point_is_made_again_to_the_same_bytes(workdir, tmp_path):
-    found = rows.read_rows(workdir / runner.RESULTS_NAME)
+    found = rows.read_rows(workdir / rows.RESULTS_NAME)
     before = {row.point: (workdir / row.program).read_bytes() for row in found}
     # As after a kill between the folder and the row.
-    rows.write_rows(workdir / runner.RESULTS_NAME, found[:1])
+    rows.write_rows(workdir / rows.RESULTS_NAME, found[:1])
     again, _ = _run(workdir)
     assert {row.point: (workdir / row.program).read_bytes() for row in again} == before
     assert all(row.verified for row in again)
@@ -77,11 +77,11 @@ def test_a_failing_point_is_told_and_the_others_are_made(tmp_path):
     families = {"icl": ({"num_examples": 40},), "baseline": ({},)}
     with pytest.raises(errors.UserError, match="1 of 2 points failed.*num_examples is 40"):
         _run(tmp_path, families=families)
-    assert [row.experiment_name for row in rows.read_rows(tmp_path / runner.RESULTS_NAME)] == ["baseline"]
+    assert [row.experiment_name for row in rows.read_rows(tmp_path / rows.RESULTS_NAME)] == ["baseline"]
 
 
 def test_verification_refutes_what_the_file_does_not_do(workdir, tmp_path):
-    row = rows.read_rows(workdir / runner.RESULTS_NAME)[1]
+    row = rows.read_rows(workdir / rows.RESULTS_NAME)[1]
     data, record = (workdir / row.program).read_bytes(), sidecar.read(workdir / row.program)
     lies = {
         "adapted_digest": {**record, "adapted_digest": "0" * 64},
@@ -108,7 +108,7 @@ def test_an_unverified_point_is_a_row_but_a_failure(tmp_path, monkeypatch):
         _run(tmp_path, families={"baseline": ({},)}, models=("nano/../nano",))
     # By what finds it anywhere, not by what it was called here.
     assert asked == ["nano"]
-    assert [row.verified for row in rows.read_rows(tmp_path / runner.RESULTS_NAME)] == [False]
+    assert [row.verified for row in rows.read_rows(tmp_path / rows.RESULTS_NAME)] == [False]
     # Such a point is not finished: the next run makes it again.
     monkeypatch.undo()
     again, _ = _run(tmp_path, families={"baseline": ({},)})
@@ -122,7 +122,7 @@ def test_divergence_leaves_no_row_and_no_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(point.codec, "write", diverge)
     with pytest.raises(errors.UserError, match="loss is nan"):
         _run(tmp_path, families={"baseline": ({},)})
-    assert not (tmp_path / runner.RESULTS_NAME).exists()
+    assert not (tmp_path / rows.RESULTS_NAME).exists()
     assert list((tmp_path / "points").iterdir()) == []
 
 
@@ -133,7 +133,7 @@ def test_killed_studies_are_finished_by_the_same_command(tmp_path, workdir):
         f"    return ml_collections.ConfigDict({CONFIG!r})\n")
     command = [sys.executable, "-m", "sah_jax", "study", f"--config={config}",
                f"--workdir={tmp_path / 'work'}", "--noreport"]
-    results = tmp_path / "work" / runner.RESULTS_NAME
+    results = tmp_path / "work" / rows.RESULTS_NAME
     for _ in range(2):
         killed = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd=ROOT)
@@ -152,6 +152,6 @@ def test_killed_studies_are_finished_by_the_same_command(tmp_path, workdir):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     # The same bytes as an undisturbed run, and every point once.
-    disturbed, undisturbed = rows.read_rows(results), rows.read_rows(workdir / runner.RESULTS_NAME)
+    disturbed, undisturbed = rows.read_rows(results), rows.read_rows(workdir / rows.RESULTS_NAME)
     key = lambda row: (row.point, row.program_sha256, row.performance, row.verified)
     assert sorted(map(key, disturbed)) == sorted(map(key, undisturbed))

@@ -38,7 +38,8 @@ def test_gold_answers_are_right_and_others_wrong(paper_data, task):
 def test_the_template(paper_data):
     (example,) = TASK.examples("test", 1)
     assert example.prompt == (
-        "Premise: This church choir sings to the masses as they sing joyous songs from the book at a church.\n"
+        "Premise: This church choir sings to the masses as they sing joyous songs from the book at a "
+        "church.\n"
         "Hypothesis: The church has cracks in the ceiling.\n"
         "Does the premise entail, contradict, or is neutral to the hypothesis? "
         "Explain your reasoning, then answer.")
@@ -46,13 +47,14 @@ def test_the_template(paper_data):
     assert (TASK.max_new_tokens, REFERENCE.stop) == (200, ())
 
 
-def test_items_without_a_label_are_passed_over_before_they_are_counted(monkeypatch):
-    row = {"premise": "p", "hypothesis": "h", "explanation_1": "e", "label": 1}
-    rows = [{**row, "premise": f"p{number}", "label": -(number % 2)} for number in range(64)]
-    rows += [{**row, "explanation_1": " "}]
+def test_items_without_a_label_or_explanation_are_passed_over_before_they_are_counted(monkeypatch):
+    row = {"premise": "p", "hypothesis": "h", "explanation_1": "e", "label": 0}
+    rows = [{**row, "premise": f"p{number}", **change} for number in range(64) for change in (
+        {}, {"label": -1}, {"explanation_1": " "})]
     monkeypatch.setattr(datasets, "rows", lambda name, split: rows)
-    examples = TASK.examples("train", 20)
-    assert len(examples) == 20 and {example.gold for example in examples} == {"entailment"}
+    assert TASK.test_size() == 64
+    examples = TASK.examples("train", 50)
+    assert {(example.gold, example.answer[:3]) for example in examples} == {("entailment", " e ")}
 
 
 def test_the_written_prompt_is_the_references_or_in_the_template():
@@ -60,4 +62,5 @@ def test_the_written_prompt_is_the_references_or_in_the_template():
     assert turns.count("<|im_start|>user\nPremise: ") == turns.count("<|im_start|>assistant\n") == 2
     plain = TASK.written_prompt.split(TASK.demonstration_separator)
     assert "<|" not in TASK.written_prompt and len(plain) == 4 and plain[-1] == ""
-    assert [TASK.extract(one.split("then answer.")[-1]) for one in plain[1:3]] == ["entailment", "contradiction"]
+    answers = [one.split("then answer.")[-1] for one in plain[1:3]]
+    assert list(map(TASK.extract, answers)) == ["entailment", "contradiction"]

@@ -70,7 +70,8 @@ def test_a_response_is_its_first_line_that_is_not_empty(outputs):
 def test_templates(paper_data):
     (ours,), (theirs,) = TASK.examples("test", 1), REFERENCE.examples("test", 1)
     assert ours.prompt == theirs.prompt == f"English: {ours.item}\nFrench:"
-    assert ours.item.startswith('"We now have 4-month-old mice') and ours.gold.startswith("«\N{NO-BREAK SPACE}Nous avons")
+    assert ours.item.startswith('"We now have 4-month-old mice')
+    assert ours.gold.startswith("«\N{NO-BREAK SPACE}Nous avons")
     assert (ours.answer, theirs.answer) == (f" {ours.gold}", f" {ours.gold}\n")
     assert (TASK.stop, REFERENCE.stop, TASK.max_new_tokens) == (("\n",), (), 128)
     assert REFERENCE.written_prompt.endswith("commitments.\n\nFrench: Pour Bauman, les humains modernes ont "

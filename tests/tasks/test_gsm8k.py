@@ -24,6 +24,8 @@ LOST = [489, 1113]
     ("10-3=7", "7", ""),
     ("I have 2,3,4", "4", ""),
     ("that costs $.50", "0.5", ""),
+    ("He has:\n- 5 apples", "5", ""),
+    ("the answer is $ 18", "18", ""),
     ("it is 5\nQuestion: what is 6? The answer is: 6", "5", "6"),
     ("it is 5\nquestion: and then?", "5", "5"),
     ("The answer is 3, no, the answer is 4", "3", "3"),
@@ -67,9 +69,10 @@ def test_metamathqa_is_the_default_training_source_in_the_references_template(pa
 
 
 def test_selection_takes_numbers_and_paraphrases_stay_with_their_question(monkeypatch):
-    rows = [{"query": f"{form} {kind} {number}?", "original_question": f"{number}", "type": f"{kind}_Rephrased",
-             "response": f"The answer is: {answer}"}
-            for number in range(200) for form in ("what", "how") for kind in ("GSM", "MATH") for answer in (7,)]
+    rows = [{"query": f"{form} {kind} {number}?", "original_question": f"{number}",
+             "type": f"{kind}_Rephrased",
+             "response": "The answer is: 7"}
+            for number in range(200) for form in ("what", "how") for kind in ("GSM", "MATH")]
     rows += [{**row, "response": "The answer is: none"} for row in rows]
     monkeypatch.setattr(datasets, "rows", lambda name, split: rows)
     task = registry.get_task("gsm8k")

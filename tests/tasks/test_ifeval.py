@@ -25,7 +25,7 @@ def test_published_responses_have_their_published_scores(paper_data, monkeypatch
         "prompt_level_loose_acc": (431, 540), "inst_level_loose_acc": (713, 832)}
     keys = [row["key"] for row in map(json.loads, open(paper_data / "ifeval" / "input_data.jsonl"))]
     assert [keys[index] for index in said["missing"]] == [2785]
-    assert len(said["unknown_lines"]) == 1 and said["num_scored"] == 540
+    assert len(said["unknown"]) == 1 and said["num_scored"] == 540
 
 
 def test_the_primary_metric_is_the_strictest_and_the_references_the_most_lenient(paper_data):
@@ -48,7 +48,8 @@ def test_a_response_ends_before_the_next_turn_but_not_in_the_reference():
 
 def _conversations(monkeypatch, **more):
     rows = [{"conversations": [f"question {number}", "an answer"], **more} for number in range(100)]
-    test = [{"prompt": "The end of a day.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": "[{}]"}]
+    told = {"instruction_id_list": ["punctuation:no_comma"], "kwargs": "[{}]"}
+    test = [{"prompt": "The end of a day.", **told}]
     monkeypatch.setattr(datasets, "rows", lambda name, split: rows if name == "ifeval_train" else test)
 
 

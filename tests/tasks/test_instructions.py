@@ -32,7 +32,8 @@ def test_a_response_is_judged_strictly_and_loosely(splitter):
     assert _follows(splitter, name, " \n") == (False, False)
 
 
-@pytest.mark.parametrize("letter, text, least", [("#", "#a #b #c #d", 4), ("!", "Go! Q!", 2), ("a", "aA q", 2)])
+@pytest.mark.parametrize("letter, text, least", [
+    ("#", "#a #b #c #d", 4), ("!", "Go! Q!", 2), ("a", "aA q", 2)])
 def test_the_character_asked_for_is_counted(splitter, letter, text, least):
     """Upstream counts a random letter where the character is none."""
     for frequency in (least, least + 1):
@@ -47,6 +48,7 @@ def test_nothing_outside_is_left_changed(splitter):
     import langdetect
     import nltk
 
+    random.seed(5)
     before = random.getstate(), langdetect.DetectorFactory.seed, nltk.word_tokenize
     _follows(splitter, "change_case:english_lowercase", "all of this is in lower case")
     assert (random.getstate(), langdetect.DetectorFactory.seed, nltk.word_tokenize) == before
@@ -60,7 +62,8 @@ def test_sentences_are_counted_without_the_model_that_upstream_downloads(splitte
         text = "Mrs. Jones left at 5 p.m. on Friday. It rained in the U.S. all day! Why?"
         for count in (3, 4):
             told = _follows(
-                splitter, "length_constraints:number_sentences", text, relation="at least", num_sentences=count)
+                splitter, "length_constraints:number_sentences", text, relation="at least",
+                num_sentences=count)
             assert told == (count == 3, count == 3)
         assert _follows(
             splitter, "change_case:capital_word_frequency", "ONE two. THREE", capital_relation="at least",

@@ -1,5 +1,6 @@
 """Files of predictions: items are found by number or text, and what does not fit is named."""
 
+import dataclasses
 import json
 
 import pytest
@@ -44,20 +45,21 @@ def test_it_is_the_score_that_a_study_gives(task, tmp_path):
 def test_unknown_items_are_named_and_left_out(task, tmp_path):
     odd = ('{"index": 4, "response": ""}', '{"index": -1, "response": ""}', '{"prompt": "?", "response": ""}')
     found = _score(task, tmp_path, *odd, *LINES)
-    assert found.unknown == (1, 2, 3) and found.score.num_scored == 2
+    assert [where.split(":")[-1] for where in found.unknown] == ["1", "2", "3"]
+    assert found.score.num_scored == 2
     with pytest.raises(errors.UserError, match="none of the 4 test items"):
         _score(task, tmp_path, *odd)
 
 
 @pytest.mark.parametrize("line, message", [
-    ('{"index": 0, "response": "x"}', "line 3: got a second prediction of item 0 after line 2"),
-    ('{"prompt": "Q: 3?", "response": "x"}', "line 3: got the prompt of the items 2, 3"),
-    ('{"index": "0", "response": "x"}', "line 3: got .*expected an object"),
-    ('{"index": true, "response": "x"}', "line 3: got .*expected an object"),
-    ('{"index": 0, "response": 5}', "line 3: got .*expected an object"),
-    ('{"response": "x"}', "line 3: got .*expected an object"),
-    ("5", "line 3: got 5, expected an object"),
-    ('{"index": 0', "line 3: is not JSON"),
+    ('{"index": 0, "response": "x"}', "jsonl:3: got a second prediction of item 0 after .*jsonl:2"),
+    ('{"prompt": "Q: 3?", "response": "x"}', "jsonl:3: got the prompt of the items 2, 3"),
+    ('{"index": "0", "response": "x"}', "jsonl:3: index is '0', expected a whole number"),
+    ('{"index": true, "response": "x"}', "jsonl:3: index is True, expected a whole number"),
+    ('{"index": 0, "response": 5}', "jsonl:3: response is 5, expected a text"),
+    ('{"response": "x"}', "jsonl:3: has no field 'prompt'"),
+    ("5", "jsonl:3: got a JSON int, expected an object"),
+    ('{"index": 0', "jsonl:3: is not JSON"),
 ])
 def test_lines_that_cannot_be_scored_are_named(task, tmp_path, line, message):
     with pytest.raises(errors.UserError, match=message):
@@ -78,15 +80,16 @@ def test_the_command_prints_metrics_and_what_is_not_scored(task, tmp_path, capsy
     assert cli.main(arguments) == 0
     said = capsys.readouterr().out
     assert "2 test items scored" in said and "exact_match" in said
-    assert "2 items without a prediction: 1, 3" in said and "1 lines of no test item: 3" in said
+    assert "2 items without a prediction: 1, 3" in said
+    assert f"1 predictions of no test item: {tmp_path / 'p.jsonl'}:3" in said
     (tmp_path / "p.jsonl").write_text(LINES[0])
     assert cli.main([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
-        "task": task.name, "num_scored": 1, "missing": [0, 1, 3], "unknown_lines": [],
+        "task": task.name, "num_scored": 1, "missing": [0, 1, 3], "unknown": [],
         "metrics": {"exact_match": {"value": 1.0, "stderr": None, "num": 1}}}
     assert cli.main(arguments[:2]) == 2 and cli.main([*arguments[:2], "--predictions=none.jsonl"]) == 2
-    errors_said = capsys.readouterr().err
-    assert "--task and --predictions are both needed" in errors_said and "none.jsonl: cannot be read" in errors_said
+    said = capsys.readouterr().err
+    assert "--task and --predictions are both needed" in said and "none.jsonl: cannot be read" in said
 
 
 def test_the_flag_is_the_option_of_the_task(monkeypatch, capsys):
@@ -94,9 +97,17 @@ def test_the_flag_is_the_option_of_the_task(monkeypatch, capsys):
         raise errors.UserError(f"<{name}>")
 
     monkeypatch.setattr(registry, "get_task", refuse)
-    for name, expected in (("gsm8k", "gsm8k:reference"), ("gsm8k:train=gsm8k", "gsm8k:train=gsm8k,reference")):
+    for name, expected in (
+            ("gsm8k", "gsm8k:reference"), ("gsm8k:train=gsm8k", "gsm8k:train=gsm8k,reference")):
         cli.main(["score", f"--task={name}", "--predictions=none.jsonl", "--reference"])
         assert f"<{expected}>" in capsys.readouterr().err
+
+
+def test_an_answer_is_the_expressions_group_or_all_it_finds(task):
+    read = lambda expression, text: dataclasses.replace(
+        task, extract_by=expression, stop=("\n",)).extract(text)
+    assert read(r"is (\w+)", "it is 5.") == "5" and read(r"is \w+", "it is 5.") == "is 5"
+    assert read(r"is (\w+)", "it\nis 5") == "" == read(r"is|(was)", "it is 5")
 
 
 @pytest.mark.parametrize("change, message", [
@@ -115,10 +126,10 @@ def test_a_declaration_that_is_wrong_is_named(task, tmp_path, change, message):
 
 
 def test_rows_that_do_not_fill_a_template_are_named(task, tmp_path):
-    for row, message in (('{"q": 1}', "line 2: does not fill the answer .*'a'"), ("{", "line 2: is not JSON"),
-                         ("5", "line 2: does not fill the prompt")):
+    for row, message in (('{"q": 1}', ":2: does not fill the answer .*'a'"), ("{", ":2: is not JSON"),
+                         ("5", ":2: got a JSON int")):
         (tmp_path / "test.jsonl").write_text(f'{{"q": 1, "a": 2}}\n{row}')
-        with pytest.raises(errors.UserError, match=f"test.jsonl, {message}"):
+        with pytest.raises(errors.UserError, match=f"test.jsonl{message}"):
             task.examples("test", 2)
     (tmp_path / "test.jsonl").unlink()
     with pytest.raises(errors.UserError, match="test.jsonl: cannot be read"):

@@ -3,16 +3,15 @@
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 
+import free_port
 import jax
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from sah_jax import errors
 from sah_jax.models import sharding
 from sah_jax.training import distributed, examples
 from sah_jax.training import step as step_lib
@@ -22,9 +21,10 @@ TESTS = pathlib.Path(__file__).parents[1]
 CHILD = """
 import sah_jax
 import json, sys
+from sah_jax import errors, hosts
 from sah_jax.training import distributed
-distributed.initialize()
-import jax, sharded_model
+hosts.initialize()
+import jax, numpy as np, sharded_model
 from sah_jax.models import sharding
 
 class Source:
@@ -38,7 +38,22 @@ class Source:
 mesh = sharding.make_mesh(2, 4, 1)
 batches_of = lambda places: distributed.batches(Source(), sharded_model.ROWS, places)
 _, losses = sharded_model.fitted(mesh, batches_of, 5)
-print(json.dumps({"losses": losses, "read": sorted(Source.read), "devices": jax.device_count()}))
+number = jax.process_index()
+place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(("data", "fsdp")))
+spread = sharding.place(np.arange(16.0), place)
+moved = sharding.place(spread, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("fsdp")))
+
+def complain():
+    raise errors.UserError(f"process {number} complains")
+
+try:
+    hosts.from_first(complain)
+except errors.UserError as error:
+    complaint = str(error)
+print(json.dumps({"losses": losses, "read": sorted(Source.read), "devices": jax.device_count(),
+                  "first": [hosts.is_first(), hosts.from_first(lambda: [number, "é"])],
+                  "complaint": complaint, "whole": spread.is_fully_addressable,
+                  "fetched": [x.tolist() for x in hosts.fetch([spread, moved, np.float32(number)])]}))
 """
 
 
@@ -55,21 +70,41 @@ def _finish(process):
     return json.loads(out.splitlines()[-1])
 
 
-def test_two_processes_train_as_one_does():
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    job = [_start(4, SAH_COORDINATOR=address, SAH_NUM_PROCESSES="2", SAH_PROCESS_ID=str(index))
-           for index in range(2)]
-    found = [_finish(process) for process in job]
-    alone = _finish(_start(8))
+@pytest.fixture(scope="module")
+def job():
+    """What two processes of four devices found, and what one of eight did."""
+    address = free_port.address()
+    both = [_start(4, SAH_COORDINATOR=address, SAH_NUM_PROCESSES="2", SAH_PROCESS_ID=str(index))
+            for index in range(2)]
+    return [_finish(process) for process in both], _finish(_start(8))
+
+
+def test_two_processes_train_as_one_does(job):
+    found, alone = job
     assert [one["devices"] for one in (*found, alone)] == [8, 8, 8]
     assert found[0]["losses"] == found[1]["losses"]
     np.testing.assert_allclose(found[0]["losses"], alone["losses"], rtol=0, atol=4e-6)
     assert len(set(alone["losses"])) == 5
+
+
+def test_each_process_reads_its_rows(job):
+    found, alone = job
     rows = [number % 8 for number in found[0]["read"]], [number % 8 for number in found[1]["read"]]
     assert set(rows[0]) == {0, 1, 2, 3} and set(rows[1]) == {4, 5, 6, 7}
     assert sorted(found[0]["read"] + found[1]["read"]) == alone["read"] == list(range(40))
+
+
+def test_all_processes_get_what_the_first_has(job):
+    found, alone = job
+    assert [one["first"] for one in (*found, alone)] == [[True, [0, "é"]], [False, [0, "é"]], [True, [0, "é"]]]
+    assert {one["complaint"] for one in (*found, alone)} == {"process 0 complains"}
+
+
+def test_arrays_over_all_processes_are_fetched_whole(job):
+    found, alone = job
+    assert [one["whole"] for one in (*found, alone)] == [False, False, True]
+    for number, one in enumerate(found):
+        assert one["fetched"] == [list(range(16)), list(range(16)), number]
 
 
 def _places():
@@ -96,20 +131,6 @@ def test_rows_are_those_of_the_batches(tiny_examples):
     for number in range(len(rows)):
         for got, batch in zip(rows[number], whole[number // 2], strict=True):
             np.testing.assert_array_equal(got, batch[number % 2])
-
-
-def test_no_coordinator_is_a_job_of_one(monkeypatch):
-    for name in distributed.ENVIRONMENT:
-        monkeypatch.delenv(name, raising=False)
-    distributed.initialize()
-    assert jax.process_count() == 1
-
-
-def test_half_a_job_is_an_error(monkeypatch):
-    monkeypatch.setenv("SAH_COORDINATOR", "localhost:1")
-    monkeypatch.delenv("SAH_NUM_PROCESSES", raising=False)
-    with pytest.raises(errors.UserError, match="'localhost:1' cannot be joined .* SAH_NUM_PROCESSES"):
-        distributed.initialize()
 
 
 @pytest.fixture

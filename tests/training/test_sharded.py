@@ -42,7 +42,9 @@ for name, sizes in json.loads(sys.argv[1]).items():
 equal = jax.tree.map(np.array_equal, bits["data"], bits["fsdp"])
 found["data and fsdp"] = {"equal": all(equal)}
 mesh = sharding.make_mesh(2, 2, 2)
-found["texts"] = [sharded_model.continuations(mesh), sharded_model.continuations(None)]
+found["texts"] = [sharded_model.continuations(mesh, other) for other in (
+    None, sharding.parse_decode_mesh("data=8", mesh), sharding.parse_decode_mesh("data=2,tensor=4", mesh))]
+found["texts"].append(sharded_model.continuations(None))
 print(json.dumps(found))
 """
 
@@ -82,5 +84,5 @@ def test_codelengths_on_data_and_fsdp_meshes_are_the_same_bit_for_bit(found):
 
 
 def test_generation_gives_the_same_tokens(found):
-    sharded, alone = found["texts"]
-    assert sharded == alone and len(set(alone)) == 4
+    *sharded, alone = found["texts"]
+    assert sharded == [alone] * 3 and len(set(alone)) == 4

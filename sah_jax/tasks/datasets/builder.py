@@ -4,7 +4,7 @@ A data set is a subclass with its tables (`FEATURES`, `SPLITS`) and `parse`, fro
 """
 
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
@@ -50,8 +50,8 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """
         raise NotImplementedError
 
-    def identity(self, row: Mapping[str, Any]) -> tuple[str, Any] | None:
-        """Returns what a split may have only once (its name and value), or None if there is no such thing."""
+    def identity(self, record: formats.Record, row: Mapping[str, Any]) -> tuple[str, Hashable] | None:
+        """Returns what a split has only once (its name and value), or None if there is no such thing."""
         return None
 
     def records(self, paths: tuple[pathlib.Path, ...]) -> Iterator[formats.Record]:
@@ -89,25 +89,25 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         rows = self.SPLITS[split].rows
         note = "" if published or not rows else f", not the published file of {rows:,} rows"
         self._report(f"{split}: reading {where}{note}")
-        unique, taken, left_out = checks.Unique(), 0, []
+        unique, taken, left_out, first = checks.Unique(), 0, 0, None
         for record in self.records(paths):
             try:
                 row = self.parse(record)
-                unique.check(record, self.identity(row))
+                unique.check(record, self.identity(record, row))
             except checks.Defect as defect:
                 if not published and not isinstance(defect, checks.Unlabelled):
                     raise
-                left_out.append(str(defect))
+                left_out, first = left_out + 1, first or defect
                 continue
             yield taken, row
             taken += 1
             if taken % _REPORT_EVERY == 0:
                 self._report(f"{split}: {taken:,} rows")
         self.finish(split, paths)
-        self._check_number(split, taken, len(left_out), where, published)
-        self._origin["left_out"][split] = len(left_out)
+        self._check_number(split, taken, left_out, where, published)
+        self._origin["left_out"][split] = left_out
         if left_out:
-            self._report(f"{split}: left {len(left_out):,} rows out, the first: {left_out[0]}")
+            self._report(f"{split}: left {left_out:,} rows out, the first: {first}")
 
     def _check_number(self, split: str, taken: int, left_out: int, where: str, published: bool) -> None:
         expected = self.SPLITS[split].rows

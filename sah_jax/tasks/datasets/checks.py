@@ -92,8 +92,8 @@ class Pairs:
 
     What is checked is cheap and can be explained: a side with three or more function words of the other
     language and none of its own; the same text of more than three words on both sides; and, over a
-    whole split, more function words of the other language than of its own. Short pairs pass the
-    first two: "Ignore Tom." is both English and French.
+    whole split, more than twice as many function words of the other language as of its own. Short pairs
+    pass the first two: "Ignore Tom." is both English and French.
     """
 
     def __init__(self):
@@ -123,10 +123,10 @@ class Pairs:
         """Checks the languages of a whole split.
 
         Raises:
-          UserError: a side has more function words of the other language than of its own.
+          UserError: a side has many function words of the other language and few of its own.
         """
         for language, hits in self._counts.items():
-            if hits[_OTHER[language]] >= max(_FEW_WORDS, hits[language] + 1):
+            if hits[_OTHER[language]] >= max(_FEW_WORDS, 2 * hits[language] + 1):
                 raise errors.UserError(
                     f"{where}: the {language} side has {hits[_OTHER[language]]} function words of "
                     f"{_OTHER[language]} and {hits[language]} of {language}, expected {language}; swap or "

@@ -1,5 +1,8 @@
 """e-SNLI: natural language inference with explanations."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import tensorflow_datasets as tfds
 
 from sah_jax import errors
@@ -67,12 +70,13 @@ class ESNLI(builder.Builder):
             _TEST_WEB),
     }
 
-    def parse(self, record):
+    def parse(self, record: formats.Record) -> dict[str, Any]:
         """See `Builder.parse`."""
         if "gold_label" in record.values:
             record = formats.Record(record.where, {
                 ours: record.values[theirs] for ours, theirs in _OURS.items() if theirs in record.values})
-        label = checks.field(record, "label", type(record.values.get("label", 0)))
+        named = isinstance(record.values.get("label"), str)
+        label = checks.field(record, "label", str if named else int)
         if label in _UNDECIDED:
             raise checks.Unlabelled(f"{record.where}: has no label that annotators agreed on.")
         if label not in LABELS and label not in range(len(LABELS)):
@@ -82,4 +86,10 @@ class ESNLI(builder.Builder):
         row = {name: checks.text(record, name) for name in ("premise", "hypothesis", "explanation_1")}
         more = {name: checks.field(record, name, str) if name in record.values else ""
                 for name in ("explanation_2", "explanation_3")}
-        return {**row, **more, "label": label if isinstance(label, int) else LABELS.index(label)}
+        return {**row, **more, "label": LABELS.index(label) if named else label}
+
+    def identity(self, record: formats.Record, row: Mapping[str, Any]) -> tuple[str, Any]:
+        """The authors' files give each pair an identity; elsewhere no row is the same as another."""
+        if "pairID" in record.values:
+            return "pairID", record.values["pairID"]
+        return "row", tuple(row.values())

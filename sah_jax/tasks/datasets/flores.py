@@ -1,5 +1,9 @@
 """FLORES-200: professional translations, here English and French."""
 
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import tensorflow_datasets as tfds
 
 from sah_jax import errors
@@ -41,7 +45,7 @@ class Flores(builder.Builder):
     FEATURES = {"en": tfds.features.Text(), "fr": tfds.features.Text()}
     SPLITS = {"dev": _split("dev", 997), "devtest": _split("devtest", 1_012)}
 
-    def records(self, paths):
+    def records(self, paths: tuple[pathlib.Path, ...]) -> Iterator[formats.Record]:
         """Yields line n of the two files as one row."""
         self._pairs = checks.Pairs()
         readers = [formats.read(path) for path in paths]
@@ -57,16 +61,16 @@ class Flores(builder.Builder):
                     "lines; copy both again.")
             yield formats.Record(lines[1].where, {"en": lines[0].values, "fr": lines[1].values})
 
-    def parse(self, record):
+    def parse(self, record: formats.Record) -> dict[str, Any]:
         """See `Builder.parse`."""
         row = {name: checks.text(record, name) for name in self.FEATURES}
         self._pairs.check(record, row["en"], row["fr"])
         return row
 
-    def identity(self, row):
+    def identity(self, record: formats.Record, row: Mapping[str, Any]) -> tuple[str, Any]:
         """A sentence is translated once."""
         return "English sentence", row["en"]
 
-    def finish(self, split, paths):
+    def finish(self, split: str, paths: tuple[pathlib.Path, ...]) -> None:
         """Checks the languages of the whole split."""
         self._pairs.finish(" with ".join(str(path) for path in paths))

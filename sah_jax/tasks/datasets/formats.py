@@ -30,13 +30,17 @@ class Record:
     values: Any
 
 
-def read(path: pathlib.Path) -> Iterator[Record]:
+def read(path: pathlib.Path, suffix: str = "") -> Iterator[Record]:
     """Yields the rows of a file.
+
+    Args:
+      path: of the file.
+      suffix: that says the format; default: the file's own.
 
     Raises:
       UserError: the file cannot be read, or a row is malformed; naming file and line.
     """
-    suffix = next((one for one in reversed(path.suffixes) if one != ".gz"), "")
+    suffix = suffix or next((one for one in reversed(path.suffixes) if one != ".gz"), "")
     try:
         yield from _READERS.get(suffix, _text)(path)
     except (OSError, EOFError, zlib.error) as error:
@@ -106,7 +110,7 @@ def _csv(path: pathlib.Path) -> Iterator[Record]:
             row = next(reader, None)
         except csv.Error as error:
             raise errors.UserError(
-                f"{path}:{reader.line_num}: is not CSV ({error}); correct the row.") from error
+                f"{path}:{reader.reader.line_num}: is not CSV ({error}); correct the row.") from error
         if row is None:
             return
         where = f"{path}:{reader.line_num}"

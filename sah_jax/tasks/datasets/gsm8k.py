@@ -1,8 +1,11 @@
 """GSM8K: word problems of grade-school mathematics with worked answers."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import tensorflow_datasets as tfds
 
-from sah_jax.tasks.datasets import builder, checks
+from sah_jax.tasks.datasets import builder, checks, formats
 from sah_jax.tasks.datasets.sources import Split
 from sah_jax.tasks.datasets.upstream import File, Hub
 
@@ -35,10 +38,10 @@ class Gsm8k(builder.Builder):
             "ee7b8da9e381df27b9e3f7758a159ab2bdaa4dbaa910546cbbc47e0cb44e4f59"),
     }
 
-    def parse(self, record):
+    def parse(self, record: formats.Record) -> dict[str, Any]:
         """See `Builder.parse`."""
         return {name: checks.text(record, name) for name in self.FEATURES}
 
-    def identity(self, row):
+    def identity(self, record: formats.Record, row: Mapping[str, Any]) -> tuple[str, Any]:
         """A question is asked once."""
         return "question", row["question"]

@@ -1,6 +1,8 @@
 """IFEval: prompts with instructions that a program can verify, and answers to train on."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -42,24 +44,18 @@ class IFEval(builder.Builder):
                 "6a85310ca8ce15eff755aa08a3a4ff931c7e273e7515ebb3c492ea85fd8288f2"),))),
     }
 
-    def parse(self, record):
+    def parse(self, record: formats.Record) -> dict[str, Any]:
         """See `Builder.parse`."""
-        names = checks.field(record, "instruction_id_list", list)
-        arguments = checks.field(record, "kwargs", list)
-        if not names or len(names) != len(arguments) or not all(isinstance(name, str) for name in names):
-            raise errors.UserError(
-                f"{record.where}: got the instructions {names} and {len(arguments)} kwargs, expected at "
-                "least one name and one object for each; correct the row.")
         return {
             "key": checks.field(record, "key", int), "prompt": checks.text(record, "prompt"),
-            "instruction_id_list": names, "kwargs": json.dumps(arguments, ensure_ascii=False)}
+            **_instructions(record)}
 
-    def identity(self, row):
+    def identity(self, record: formats.Record, row: Mapping[str, Any]) -> tuple[str, Any]:
         """A key is given once."""
         return "key", row["key"]
 
 
-def _instructions(record: formats.Record) -> dict:
+def _instructions(record: formats.Record) -> dict[str, Any]:
     """Returns the instructions of a stored row and their arguments."""
     names = checks.field(record, "instruction_id_list", list)
     arguments = checks.field(record, "kwargs", list)
@@ -73,7 +69,8 @@ def _instructions(record: formats.Record) -> dict:
 class IFEvalTrain(builder.Builder):
     """Training conversations of two turns, user and assistant, as the rejection sampler writes them.
 
-    Where a row says which instructions are in it, as a row of the test does, it can be held out and scored.
+    Where a row says which instructions are in it, as a row of the test does, it can be held out and
+    scored by them.
 
     Published nowhere: the reference's file is not released. A turn is a text, or an object with its
     text in "content".
@@ -96,7 +93,7 @@ class IFEvalTrain(builder.Builder):
             (File("ifeval/correct_ifeval_examples_extended_32_clean.jsonl"),))),
     }
 
-    def parse(self, record):
+    def parse(self, record: formats.Record) -> dict[str, Any]:
         """See `Builder.parse`."""
         turns = [turn.get("content") if isinstance(turn, dict) else turn
                  for turn in checks.field(record, "conversations", list)]
@@ -110,6 +107,6 @@ class IFEvalTrain(builder.Builder):
             told = _instructions(record)
         return {"conversations": [checks.text(named, name) for name in named.values], **told}
 
-    def identity(self, row):
+    def identity(self, record: formats.Record, row: Mapping[str, Any]) -> tuple[str, Any]:
         """Exact repeats are left out by the sampler."""
         return "conversation", tuple(row["conversations"])

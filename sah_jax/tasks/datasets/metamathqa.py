@@ -1,8 +1,10 @@
 """MetaMathQA: rephrased and augmented questions of GSM8K and MATH with worked answers."""
 
+from typing import Any
+
 import tensorflow_datasets as tfds
 
-from sah_jax.tasks.datasets import builder, checks
+from sah_jax.tasks.datasets import builder, checks, formats
 from sah_jax.tasks.datasets.sources import Split
 from sah_jax.tasks.datasets.upstream import File, Hub
 
@@ -33,7 +35,7 @@ class MetaMathQA(builder.Builder):
             Hub("meta-math/MetaMathQA", "aa4f34d3d2d3231299b5b03d9b3e5a20da45aa18", (File(_FILE, _SHA256),))),
     }
 
-    def parse(self, record):
+    def parse(self, record: formats.Record) -> dict[str, Any]:
         """See `Builder.parse`."""
         row = {name: checks.text(record, name) for name in ("query", "response", "type")}
         told = record.values.get("original_question") is not None

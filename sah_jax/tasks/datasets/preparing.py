@@ -62,10 +62,10 @@ def prepare(
     folder = root / inputs.name / str(builder_class.VERSION)
     if folder.is_dir():
         return folder
-    with _alone(root):
-        if not folder.is_dir():
-            with tempfile.TemporaryDirectory(prefix=_INCOMPLETE, dir=root) as downloads, _quiet():
-                _build(builder_class(inputs, str(root.parent), report), folder, downloads)
+    with (_alone(root), quiet(),
+          tempfile.TemporaryDirectory(prefix=_INCOMPLETE, dir=root) as downloads):
+        # What another process made meanwhile TFDS takes as it is.
+        _build(builder_class(inputs, str(root.parent), report), folder, downloads)
     return folder
 
 
@@ -79,8 +79,8 @@ def _build(builder, folder: pathlib.Path, downloads: str) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Has TFDS draw no bars and say nothing of what is no error."""
+def quiet() -> Iterator[None]:
+    """Has TFDS draw no bars and say nothing of what is no error, inside a `with`."""
     import tensorflow_datasets as tfds
     from absl import logging as absl_logging
 

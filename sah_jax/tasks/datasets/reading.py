@@ -4,16 +4,28 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from sah_jax import errors
 from sah_jax.tasks.datasets import preparing
 
 
-class Rows(Sequence):
+class _Numbered(Sequence):
+    """A sequence of what `_at` returns for a number from 0."""
+
+    def _at(self, number: int) -> Any:
+        raise NotImplementedError
+
+    def __getitem__(self, number):
+        if isinstance(number, slice):
+            return [self._at(one) for one in range(*number.indices(len(self)))]
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"row {number} of {len(self)}")
+        return self._at(int(number) % len(self))
+
+
+class Rows(_Numbered):
     """The rows of a split by number, in their source's order, as plain Python values.
 
     Attributes:
@@ -24,17 +36,16 @@ class Rows(Sequence):
     """
 
     def __init__(self, folder: pathlib.Path, split: str):
-        import tensorflow_datasets as tfds
-
-        prepared = tfds.builder_from_directory(str(folder))
-        splits = prepared.info.splits
-        if split not in splits:
+        prepared = _open(folder)
+        found = prepared.info.splits
+        if split not in found:
             raise errors.UserError(
-                f"{folder}: has no split {split!r}, expected one of {', '.join(splits)}; change the split, "
-                "or give a manual_dir that has its file.")
+                f"{folder}: has no split {split!r}, expected one of {', '.join(sorted(found))}; change the "
+                "split, or give a manual_dir that has its file.")
         self._folder, self._split = folder, split
-        self._source = prepared.as_data_source(split=split)
-        self.num_bytes = int(splits[split].num_bytes)
+        with preparing.quiet():
+            self._source = prepared.as_data_source(split=split)
+        self.num_bytes = int(found[split].num_bytes)
         self.name = "/".join([*folder.parts[-3:], split]).removeprefix("sah_")
         origin = json.loads((folder / "metadata.json").read_text())
         digests = "".join(file["sha256"] for file in origin["files"][split])
@@ -47,22 +58,17 @@ class Rows(Sequence):
     def __len__(self) -> int:
         return len(self._source)
 
-    def __getitem__(self, number):
-        if isinstance(number, slice):
-            return [self[one] for one in range(*number.indices(len(self)))]
-        if not -len(self) <= number < len(self):
-            raise IndexError(f"row {number} of {len(self)}")
-        return _plain(self._source[int(number) % len(self)])
+    def _at(self, number: int) -> dict[str, Any]:
+        return _plain(self._source[number])
 
 
 def _plain(value: Any) -> Any:
+    # Without TensorFlow, TFDS reads whole numbers and lists as Python's own, and texts as bytes.
     if isinstance(value, bytes):
         return value.decode()
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, np.generic):
-        return value.item()
-    return [_plain(one) for one in value] if isinstance(value, (list, np.ndarray)) else value
+    return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
 def rows(
@@ -85,24 +91,25 @@ def rows(
 
 def splits(folder: pathlib.Path) -> dict[str, Rows]:
     """Returns the rows of each split of a folder that `prepare` returned."""
+    return {split: Rows(folder, split) for split in _open(folder).info.splits}
+
+
+def _open(folder: pathlib.Path):
     import tensorflow_datasets as tfds
 
-    return {split: Rows(folder, split) for split in tfds.builder_from_directory(str(folder)).info.splits}
+    with preparing.quiet():
+        return tfds.builder_from_directory(str(folder))
 
 
-class _Reordered(Sequence):
+class _Reordered(_Numbered):
     def __init__(self, items: Sequence, order: Sequence[int]):
         self._items, self._order = items, order
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, number):
-        if isinstance(number, slice):
-            return [self[one] for one in range(*number.indices(len(self)))]
-        if not -len(self) <= number < len(self):
-            raise IndexError(f"row {number} of {len(self)}")
-        return self._items[self._order[number % len(self)]]
+    def _at(self, number: int) -> Any:
+        return self._items[self._order[number]]
 
 
 def _order(source, seed: int):

@@ -65,8 +65,11 @@ class Hub:
         """See `Upstream.fetch`; the files stay in the hub's own cache."""
         from sah_jax.models import hub  # Here, because it imports JAX.
 
-        found = hub.download(
-            self.repo, self.revision, tuple(file.path for file in self.files), kind="dataset")
+        wanted = tuple(file.path for file in self.files)
+        try:
+            found = hub.download(self.repo, self.revision, wanted, kind="dataset")
+        except errors.UserError as error:
+            raise errors.UserError(f"{str(error).rstrip('.')}; or give its files with manual_dir.") from error
         return tuple(verify(found / file.path, file.sha256) for file in self.files)
 
 

@@ -1,0 +1,71 @@
+"""A study in two phases, each in processes of its own: points are made, then they are verified.
+
+So it goes where a process takes a whole device, as on TPUs and GPUs: the process that made the
+points has ended when the one that verifies them begins. And so it goes on several hosts, where
+each phase is a job of its own: every host runs the same command, which starts one process a phase.
+
+The process here never starts JAX.
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+import rich.console
+
+from sah_jax import errors, hosts
+from sah_jax.studies import fresh, verification
+from sah_jax.studies import results as results_lib
+
+MAKE, VERIFY, VERIFY_AGAIN = range(3)
+"""The phases' numbers, see `hosts.job_environment`; the last is of `sah verify`."""
+
+USER_ERROR = 2  # the exit code of `sah` where it says what is wrong
+
+
+def needed() -> bool:
+    """Whether a study must run in phases here."""
+    return hosts.in_job() or hosts.one_process_a_device()
+
+
+def run(arguments: Sequence[str], workdir: pathlib.Path, console: rich.console.Console) -> bool:
+    """Makes and verifies the points of a study that are not finished yet.
+
+    Args:
+      arguments: of `sah study`.
+      workdir: the study's folder; of a job, that of the first host alone matters.
+      console: gets a line a point.
+
+    Returns:
+      Whether this host is the first, which has the results.
+
+    Raises:
+      UserError: points failed (the others are there), or a phase's process broke down.
+    """
+    with fresh.start(["study", *arguments, "--only=make"], hosts.job_environment(MAKE)) as made:
+        made.wait()
+    if made.returncode not in (0, USER_ERROR):
+        raise errors.UserError(
+            f"the process that made the points ended with code {made.returncode}; the same command goes on "
+            "from there.")
+    first, _ = verify_pending(workdir, console)
+    if made.returncode:
+        raise errors.UserError("some points could not be made, see above; correct the config and run again.")
+    return first
+
+
+def verify_pending(workdir: pathlib.Path, console: rich.console.Console) -> tuple[bool, list[pathlib.Path]]:
+    """Verifies the points that a study left pending, in one fresh process (of each host).
+
+    Returns:
+      Whether this host is the first of its job, and the programs that were verified.
+
+    Raises:
+      UserError: points were not verified, or the process broke down; what was verified is kept.
+    """
+    found = results_lib.Results.read(workdir, console)
+    waiting = list(found.pending)
+    first = verification.verify_together(
+        [("", workdir / row.program) for row in waiting],
+        lambda number, verdict: found.settle(waiting[number], verdict), hosts.job_environment(VERIFY))
+    found.check(len(waiting))
+    return first, [workdir / row.program for row in waiting]

@@ -1,0 +1,82 @@
+"""Rejection sampling: answers that verifiers accept become training data that can be held out."""
+
+import json
+
+import pytest
+
+from sah_jax import cli, errors
+from sah_jax.models import sampling
+from sah_jax.tasks import datasets, instructions, registry, rejection
+from sah_jax.tasks.datasets import preparing
+
+pytest.importorskip("lm_eval", reason="IFEval's checkers are the extra `ifeval`")
+
+NO_COMMA = {"prompt": "Say hello.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+
+
+def _write(path, *rows):
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return str(path)
+
+
+def test_what_verifiers_accept_is_kept_once_and_can_be_trained_on(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def answers(base, variables, prompt, **options):
+        asked.append((prompt, options["seed"]))
+        return ["\nHello there", "\nHello, you", "\nHello there", "hm, <think></think>\nHey",
+                "\nHi<|im_start|>user\nyes, "]
+
+    monkeypatch.setattr(sampling, "sample", answers)
+    (tmp_path / "ifeval").mkdir()
+    out = tmp_path / "ifeval" / "ifeval_train.jsonl"
+    prompts = _write(tmp_path / "prompts.jsonl", *({**NO_COMMA, "prompt": f"Say {n}."} for n in range(30)))
+    command = ["sample", prompts, "--model=nano-step0", f"--out={out}", "--seed=5"]
+    assert cli.main(command) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "30/30 prompts: 90 answers accepted"
+    assert asked[1] == ("<|im_start|>user\nSay 1.\n<|im_start|>assistant", 6)
+    assert "is there already" in (cli.main(command), capsys.readouterr().err)[1]
+    monkeypatch.setenv(preparing.MANUAL_DIR, str(tmp_path))
+    monkeypatch.setenv(preparing.DATA_DIR, str(tmp_path / "data"))
+    rows = list(datasets.rows("ifeval_train", "train"))
+    assert [row["conversations"] for row in rows[:3]] == [
+        ["Say 0.", said] for said in ("Hello there", "Hey", "Hi")]
+    task = registry.get_task("ifeval")
+    assert json.loads(task.examples("selection", 1)[0].gold) == [["punctuation:no_comma"], [{}]]
+
+
+def test_nothing_is_written_where_nothing_is_accepted(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sampling, "sample", lambda *_, **__: ["no, never"])
+    prompts = _write(tmp_path / "prompts.jsonl", NO_COMMA)
+    assert cli.main(["sample", prompts, "--model=nano-step0", f"--out={tmp_path / 'out'}"]) == 2
+    assert "none of 6 answers was accepted" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_added_instructions_are_in_the_prompt_and_can_be_checked(tmp_path):
+    path = _write(tmp_path / "prompts.jsonl", *({"prompt": f"Tell me about {n}."} for n in range(40)))
+    prompts = rejection.read_prompts(path, seed=1)
+    assert rejection.read_prompts(path, seed=1) == prompts != rejection.read_prompts(path, seed=2)
+    assert {len(prompt.names) for prompt in prompts} == {1, 2, 3}
+    splitter = instructions.sentences([prompt.text for prompt in prompts])
+    checkers = instructions._checkers().instructions_registry
+    for number, prompt in enumerate(prompts):
+        assert prompt.text.startswith(f"Tell me about {number}. ")
+        json.dumps(prompt.arguments)
+        for one in prompt.names:
+            assert not checkers.INSTRUCTION_CONFLICTS[one] & set(prompt.names) - {one}
+        judged = instructions.follows(prompt.text, prompt.names, prompt.arguments, "Yes. No.", splitter)
+        assert len(judged[0]) == len(prompt.names)
+        # The arguments are those of the words.
+        for name, arguments in zip(prompt.names, prompt.arguments, strict=True):
+            assert checkers.INSTRUCTION_DICT[name](name).build_description(**arguments) in prompt.text
+
+
+@pytest.mark.parametrize("line, message", [
+    ({"instruction_id_list": []}, "jsonl:2: has no field 'prompt'"), ({"prompt": " "}, "prompt is empty"),
+    ({"prompt": "a", "instruction_id_list": ["a:b"], "kwargs": []}, "1 instructions and 0 kwargs"),
+    ([], "jsonl:2: got a JSON list"),
+])
+def test_lines_that_are_no_prompts_are_named(tmp_path, line, message):
+    path = _write(tmp_path / "prompts.jsonl", NO_COMMA, line)
+    with pytest.raises(errors.UserError, match=message):
+        rejection.read_prompts(path)
