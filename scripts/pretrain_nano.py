@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Trains the family of nano base models that the package ships.
+"""Trains a family of nano base models, from random weights to one that answers conversations.
 
-    NPROC=2 JAX_PLATFORMS=cpu python scripts/pretrain_nano.py --out=sah_jax/models/nano
+    NPROC=2 JAX_PLATFORMS=cpu python scripts/pretrain_nano.py --out=out/nano-family
 
 Writes, each with config.json, tokenizer.json and model.safetensors,
 
     OUT/nano-step0      before training
     OUT/nano-stepN      along pre-training, for each N of --along
-    OUT/nano            after pre-training: a first round and a second one on other documents
+    OUT/nano            after pre-training
     OUT/nano-chat       after post-training on conversations
 
-and OUT/pretrain.csv, the loss curve of all stages. Run it again and it goes on where it was stopped:
+and OUT/pretrain.csv, the loss curve of both stages. Run it again and it goes on where it was stopped:
 every 100 steps it leaves a checkpoint in --checkpoints, which may be removed at the end.
 
 A larger model takes the same command on one GPU. Some 30 M parameters on 0.6 G tokens, and 100 M on 2 G:
@@ -31,13 +31,12 @@ from absl import app, flags, logging
 from sah_jax.tasks.nano import chat, corpus
 from sah_jax.training import pretrain
 
-_OUT = flags.DEFINE_string("out", "sah_jax/models/nano", "Folder to write the models to.")
+_OUT = flags.DEFINE_string("out", "out/nano-family", "Folder to write the models to.")
 _CHECKPOINTS = flags.DEFINE_string("checkpoints", "out/pretrain_nano", "Folder of a stopped run.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the initialisation and of the documents.")
-_STEPS = flags.DEFINE_integer("steps", 1600, "Steps of the first round of pre-training.")
-_MORE_STEPS = flags.DEFINE_integer("more_steps", 400, "Steps of the second round; 0 for none.")
-_ALONG = flags.DEFINE_list("along", ["200", "800"], "Steps of the first round to keep a model of.")
-_CHAT_STEPS = flags.DEFINE_integer("chat_steps", 150, "Steps of post-training.")
+_STEPS = flags.DEFINE_integer("steps", 8000, "Steps of pre-training.")
+_ALONG = flags.DEFINE_list("along", ["200", "800"], "Steps of pre-training to keep a model of.")
+_CHAT_STEPS = flags.DEFINE_integer("chat_steps", 600, "Steps of post-training.")
 _BATCH = flags.DEFINE_integer("batch", 8, "Sequences a step.")
 _LENGTH = flags.DEFINE_integer("length", 512, "Tokens a sequence, and positions of the model.")
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-2, "Peak of pre-training.")
@@ -87,8 +86,6 @@ def main(argv: list[str]) -> None:
     stages = (
         pretrain.Stage("pretrain", corpus.documents, seed + 1, _STEPS.value, _LEARNING_RATE.value,
                        along | {_STEPS.value: "nano"}),
-        pretrain.Stage("pretrain-more", corpus.documents, seed + 2, _MORE_STEPS.value, _LEARNING_RATE.value,
-                       {_MORE_STEPS.value: "nano"}),
         pretrain.Stage("posttrain", chat.conversations, seed + 1, _CHAT_STEPS.value,
                        _CHAT_LEARNING_RATE.value, {_CHAT_STEPS.value: "nano-chat"}))
     spec = pretrain.nano_spec(

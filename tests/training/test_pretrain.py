@@ -24,12 +24,6 @@ def test_the_shipped_models_have_the_architecture_that_is_trained(name, nano):
     assert base.tokenizer.to_str() == nano.tokenizer.to_str()
 
 
-def test_the_shipped_family_is_small():
-    sizes = [path.stat().st_size for path in base_lib.SHIPPED.rglob("*") if path.is_file()]
-    assert sum(sizes) <= 32e6
-    assert {path.name for path in base_lib.SHIPPED.iterdir() if path.is_dir()} == set(FAMILY)
-
-
 @pytest.mark.parametrize("documents", [corpus.documents, chat.conversations])
 @pytest.mark.parametrize("batch, length", [(1, 7), (3, 50), (4, 64)])
 def test_packed_rows_are_the_documents_end_to_end(nano, batch, length, documents):

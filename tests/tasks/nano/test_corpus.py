@@ -95,7 +95,7 @@ def test_documents_translate_no_held_out_sentence(documents: list[str]) -> None:
 
 def test_equations_in_documents_are_true(documents: list[str]) -> None:
     found = [match.groups() for text in documents for match in EQUATION.finditer(text)]
-    assert len(found) > 2_000
+    assert len(found) > 1_000
     signs = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__, "x": int.__mul__}
     assert not [
         sum_ for sum_ in found if signs[sum_[1]](int(sum_[0]), int(sum_[2])) != int(sum_[3])
