@@ -1,18 +1,18 @@
 """The nano ladder: five base models, three tasks, and the families.
 
-Needs:  python scripts/pretrain_nano.py --out=out/nano-family
-Run:    python -m sah_jax study --config=configs/nano.py --workdir=out/nano
+After:  python scripts/pretrain_nano.py --out=out/nano-family
+Run:    python -m sah_jax study --config=configs/nano.py:out/nano-family --workdir=out/nano
+Without a folder it is of the two models that come with the package.
 """
 
 import ml_collections
 
-_FAMILY = "out/nano-family"
-_MODELS = ("nano-step0", "nano-step200", "nano-step800", "nano", "nano-chat")
+_FAMILY = ("nano-step0", "nano-step200", "nano-step800", "nano", "nano-chat")
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config(folder: str = "") -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
-    config.models = tuple(f"{_FAMILY}/{name}" for name in _MODELS)
+    config.models = tuple(f"{folder}/{name}" for name in _FAMILY) if folder else ("nano-step0", "nano")
     config.dtype = "float32"
     config.tasks = ("nano_math", "nano_translate", "nano_follow")
     config.families = {

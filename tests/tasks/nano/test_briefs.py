@@ -13,7 +13,6 @@ WORDINGS = {
     "task": nano_follow._WORDING, "chat": chat._BRIEFS, "notes": follow_documents._NOTES,
     "sentences": follow_documents._SENTENCES,
 }
-BY_CHANCE = {"use", "avoid"}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,7 @@ def test_briefs_have_one_to_three_constraints_that_go_together(drawn):
         kinds = [constraint.kind for constraint in brief.constraints]
         assert 1 <= len(kinds) <= 3 and len(set(kinds)) == len(kinds)
         assert not {"upper", "lower"} <= set(kinds)
-        assert set(kinds) - BY_CHANCE
+        assert set(kinds) - {"use", "avoid", "least_words", "most_words"}
 
 
 def test_every_kind_of_constraint_is_asked_for_often(drawn):
@@ -45,6 +44,12 @@ def test_a_text_that_was_written_for_another_brief_rarely_does(drawn):
     pairs = zip(drawn, drawn[1:], strict=False)
     satisfied = [all(one.holds(other.response) for one in brief.constraints) for brief, other in pairs]
     assert sum(satisfied) / len(satisfied) < 0.2
+
+
+@pytest.mark.parametrize("text", ["Zu mok Ra ta . ( vi" * 12, "Mok", "Zu. mok! Ra? " * 9])
+def test_a_text_without_sense_meets_next_to_no_brief(text, drawn):
+    met = [all(constraint.holds(text) for constraint in brief.constraints) for brief in drawn]
+    assert sum(met) / len(met) < 0.01
 
 
 @pytest.mark.parametrize("name", WORDINGS)
