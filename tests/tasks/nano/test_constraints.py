@@ -44,8 +44,9 @@ def test_loose_scoring_forgives_what_stands_around(response):
 
 
 def test_loose_scoring_forgives_emphasis_and_no_more():
-    start = Constraint("start", "well")
-    assert constraints.holds_loosely(start, "**Well**, a cat.")
+    end, start = Constraint("end", "The end."), Constraint("start", "well")
+    assert not constraints.holds_strictly(end, "A cat. **The end.**")
+    assert constraints.holds_loosely(end, "A cat. **The end.**")
     for text in ("So, a cat.", "", "first\nSo, a cat.\nlast"):
         assert not constraints.holds_loosely(start, text)
 
