@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 
 from sah_jax.tasks import datasets, written_prompts
 from sah_jax.tasks.base import check_paired, Example
 from sah_jax.tasks.scores import Score
 from sah_jax.tasks.tabular import Row, TabularTask
+from sah_jax.tasks.translation import corpus_score
 
 # The reference's evaluation batch, on which its BLEU hangs.
 _REFERENCE_BATCH = 16
@@ -78,27 +78,10 @@ class Flores(TabularTask):
         texts = [self.extract(response) for response in responses]
         golds = [example.gold for example in examples]
         others = [
-            _corpus_score("chrf", CHRF(), texts, golds),
-            _corpus_score("chrf++", CHRF(word_order=2), texts, golds),
+            corpus_score("chrf", CHRF(), texts, golds),
+            corpus_score("chrf++", CHRF(word_order=2), texts, golds),
         ]
         if self.reference:
-            batches = _corpus_score("bleu_batch_mean", BLEU(), texts, golds, _REFERENCE_BATCH)
-            return batches.beside(_corpus_score("bleu", BLEU(), texts, golds), *others)
-        return _corpus_score("bleu", BLEU(), texts, golds).beside(*others)
-
-
-def _corpus_score(
-    name: str, metric: BLEU | CHRF, texts: list[str], golds: list[str], batch: int | None = None
-) -> Score:
-    """Returns a metric of a corpus, or its mean over batches of sentences in their order."""
-
-    def whole(counts: np.ndarray) -> float:
-        # What sacrebleu's own bootstrap does with counts; its release is pinned.
-        return metric._compute_score_from_stats(counts.sum(axis=0).tolist()).score
-
-    def mean(counts: np.ndarray) -> float:
-        parts = [counts[first : first + batch] for first in range(0, len(counts), batch)]
-        return sum(whole(part) * len(part) for part in parts) / len(counts)
-
-    counts = metric._extract_corpus_statistics(texts, [golds])
-    return Score.pooled(counts, mean if batch else whole, name)
+            batches = corpus_score("bleu_batch_mean", BLEU(), texts, golds, _REFERENCE_BATCH)
+            return batches.beside(corpus_score("bleu", BLEU(), texts, golds), *others)
+        return corpus_score("bleu", BLEU(), texts, golds).beside(*others)

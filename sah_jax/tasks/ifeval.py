@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from sah_jax.errors import UserError
 from sah_jax.tasks import datasets, instructions, written_prompts
 from sah_jax.tasks.base import check_paired, cut_at_stop, Example
-from sah_jax.tasks.scores import Score
+from sah_jax.tasks.scores import rate, Score
 from sah_jax.tasks.tabular import Row, TabularTask
 
 _TURN = "<|im_start|>"
@@ -112,7 +110,7 @@ class IFEval(TabularTask):
             prompts, singles = f"prompt_level_{way}_acc", f"inst_level_{way}_acc"
             found[prompts] = Score.of(map(all, each), prompts)
             found[singles] = Score.pooled(
-                ((sum(one), len(one)) for one in each), _rate, singles, sum(map(len, each)))
+                ((sum(one), len(one)) for one in each), rate, singles, sum(map(len, each)))
         primary = "inst_level_loose_acc" if self.reference else "prompt_level_strict_acc"
         return found.pop(primary).beside(*found.values())
 
@@ -121,8 +119,3 @@ class IFEval(TabularTask):
         if self.punkt:
             return instructions.check_model()
         return instructions.sentences([row["prompt"] for row in self.rows("test")])
-
-
-def _rate(counts: np.ndarray) -> float:
-    followed, asked = counts.sum(axis=0).tolist()
-    return followed / asked

@@ -10,8 +10,10 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 
-from sah_jax.tasks.base import check_num, check_paired, check_split, cut_at_stop, Example, Score
+from sah_jax.tasks.base import check_paired, cut_at_stop, Example
 from sah_jax.tasks.nano.problems import Problem, sample_problem, split_of
+from sah_jax.tasks.nano.splits import first_unique
+from sah_jax.tasks.scores import Score
 
 _WRITTEN_PROMPT = """\
 Work out each answer step by step and end with a line of four # and the number.
@@ -41,10 +43,7 @@ class NanoMath:
 
     def examples(self, split: str, num: int, seed: int = 0) -> tuple[Example, ...]:
         """Returns the first ``num`` examples of a split; see ``Task.examples``."""
-        check_split(split)
-        check_num(self.name, num)
-        stream = _unique_examples(split, seed)
-        return tuple(next(stream) for _ in range(num))
+        return first_unique(self.name, split, num, _examples(split, seed))
 
     def test_size(self) -> None:
         """See ``Task.test_size``."""
@@ -68,24 +67,20 @@ class NanoMath:
         return answer != "" and answer == example.gold
 
 
-def _unique_examples(split: str, seed: int) -> Iterator[Example]:
-    """Generates a split's examples without end and without repeats."""
+def _examples(split: str, seed: int) -> Iterator[Example]:
     rng = random.Random(f"nano_math {split} {seed}")
-    seen: set[str] = set()
     while True:
         problem = sample_problem(rng)
-        if split_of(problem) != split:
-            continue
-        example = _example(problem)
-        if example.prompt not in seen:
-            seen.add(example.prompt)
-            yield example
+        if split_of(problem) == split:
+            yield _example(problem)
 
 
 def _example(problem: Problem) -> Example:
     working = " ".join(step.sentence for step in problem.steps)
+    text = f"{problem.story} {problem.question}"
     return Example(
-        prompt=f"Question: {problem.story} {problem.question}\nAnswer:",
+        prompt=f"Question: {text}\nAnswer:",
         answer=f" {working}\n#### {problem.answer}",
         gold=str(problem.answer),
+        item=text,
     )

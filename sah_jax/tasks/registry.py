@@ -14,12 +14,17 @@ from sah_jax.tasks.esnli import Esnli
 from sah_jax.tasks.flores import Flores
 from sah_jax.tasks.gsm8k import Gsm8k
 from sah_jax.tasks.ifeval import IFEval
+from sah_jax.tasks.nano_follow import NanoFollow
 from sah_jax.tasks.nano_math import NanoMath
+from sah_jax.tasks.nano_translate import NanoTranslate
 
 FILES = "SAH_TASKS"
 """Environment variable: Python files of yours with tasks, separated as in PATH. No other code is run."""
 
-_TASKS: dict[str, type] = {task.kind: task for task in (NanoMath, Gsm8k, Flores, IFEval, Esnli)}
+_TASKS: dict[str, type] = {
+    task.kind: task
+    for task in (NanoMath, NanoTranslate, NanoFollow, Gsm8k, Flores, IFEval, Esnli)
+}
 
 
 def get_task(name: str) -> Task:

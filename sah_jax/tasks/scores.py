@@ -127,6 +127,12 @@ class Score:
         return dataclasses.replace(self, metrics=metrics)
 
 
+def rate(counts: np.ndarray) -> float:
+    """Returns what pools counts [examples, (held, all)] to the share that held, for `Score.pooled`."""
+    held, asked = counts.sum(axis=0).tolist()
+    return held / asked
+
+
 def _check_some(outcomes: tuple) -> None:
     if not outcomes:
         raise UserError(

@@ -1,8 +1,9 @@
-"""Pre-training of the nano decoder on packed documents."""
+"""Pre- and post-training of the nano decoder on packed documents."""
 
+import dataclasses
 import itertools
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -17,21 +18,71 @@ from sah_jax.models import decoder as decoder_lib
 from sah_jax.models import hf, rope
 from sah_jax.tasks.nano import corpus
 from sah_jax.tasks.nano import tokenizer as tokenizer_lib
+from sah_jax.training import checkpoints as checkpoints_lib
 from sah_jax.training import step as step_lib
 
 _TOKENIZER_DOCUMENTS = 4000
 _LOG_EVERY = 50
-_SAVE_EVERY = 500  # so that a long run can be looked at
+_CHECKPOINT_EVERY = 100
 _WARMUP = 100
+_DECAY_SHARE = 0.3  # of a stage's steps
+_WHOLE_EVERY = 4  # steps
 _DOCUMENTS_AT_ONCE = 64
 
 
-def nano_spec(vocab_size: int) -> config_lib.ModelConfig:
-    """The architecture of the shipped nano decoder: 1.1 M parameters."""
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One run over one stream of documents.
+
+    Before the learning rate falls, three steps of four see their sequences in halves: a third less
+    work. All of what follows sees them whole.
+
+    Attributes:
+      name: for logs and checkpoints.
+      documents: from a seed to documents without end.
+      seed: of the documents; not that of the tokenizer, which has seen those.
+      steps: optimizer steps.
+      peak_learning_rate: Muon's: reached after 100 steps, kept, and brought to zero over the last
+        three tenths of the steps. So the steps before do not depend on how many there are in all.
+      saved: the folders to write, by the step after which they are.
+    """
+
+    name: str
+    documents: Callable[[int], Iterator[str]]
+    seed: int
+    steps: int
+    peak_learning_rate: float
+    saved: Mapping[int, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What the stages of a run share.
+
+    Attributes:
+      folder: where the model folders go.
+      checkpoints: where a stopped run goes on from.
+      batch: sequences a step.
+      length: tokens a sequence.
+      report: called now and then with (stage, step, tokens seen, mean loss in nats since the last call).
+    """
+
+    folder: pathlib.Path
+    checkpoints: pathlib.Path
+    batch: int
+    length: int
+    report: Callable[[str, int, int, float], None]
+
+
+def nano_spec(
+    vocab_size: int, width: int = 128, ffn: int = 384, layers: int = 5, heads: int = 4, kv_heads: int = 2,
+    max_positions: int = 512,
+) -> config_lib.ModelConfig:
+    """The architecture of the shipped nano decoder: 1.2 M parameters with a vocabulary of 1,536."""
     return config_lib.ModelConfig(
-        vocab_size=vocab_size, width=128, ffn=384, layers=5, heads=4, kv_heads=2, head_dim=32,
-        max_positions=512, norm_eps=1e-5, ropes=(rope.Rope(10000.0),) * 5, tied_embedding=True,
-        start_token=0, end_tokens=(0,))
+        vocab_size=vocab_size, width=width, ffn=ffn, layers=layers, heads=heads, kv_heads=kv_heads,
+        head_dim=width // heads, max_positions=max_positions, norm_eps=1e-5,
+        ropes=(rope.Rope(10000.0),) * layers, tied_embedding=True, start_token=0, end_tokens=(0,))
 
 
 def train_corpus_tokenizer(seed: int, vocab_size: int) -> tokenizers.Tokenizer:
@@ -41,10 +92,9 @@ def train_corpus_tokenizer(seed: int, vocab_size: int) -> tokenizers.Tokenizer:
 
 
 def packed_batches(
-    tokenizer: tokenizers.Tokenizer, seed: int, batch: int, length: int, end_token: int
+    tokenizer: tokenizers.Tokenizer, documents: Iterator[str], batch: int, length: int, end_token: int
 ) -> Iterator[np.ndarray]:
     """Yields int32 [batch, length + 1]: documents end to end, each closed by `end_token`."""
-    documents = corpus.documents(seed)
     buffer, size = [end_token], batch * length
     while True:
         while len(buffer) <= size:
@@ -57,57 +107,64 @@ def packed_batches(
         buffer = buffer[size:]
 
 
-def pretrain(
-    folder: pathlib.Path,
-    *,
-    seed: int,
-    steps: int,
-    batch: int,
-    length: int,
-    peak_learning_rate: float,
-    vocab_size: int,
-    report: Callable[[int, int, float], None],
-) -> None:
-    """Trains from scratch and writes `folder/nano-step0` and `folder/nano` in the hub's format.
+def halved(tokens_BL: np.ndarray) -> np.ndarray:
+    """Returns rows [B, L + 1] as twice as many rows [2B, L/2 + 1] of the same predictions."""
+    middle = tokens_BL.shape[1] // 2
+    return np.concatenate([tokens_BL[:, : middle + 1], tokens_BL[:, middle:]])
 
-    Args:
-      folder: where the two model folders go.
-      seed: of the initialisation and of the corpus.
-      steps: optimizer steps of `batch` x `length` tokens.
-      batch: sequences a step.
-      length: tokens a sequence.
-      peak_learning_rate: Muon's, reached after 100 steps, decayed to a tenth by a cosine.
-      vocab_size: of the tokenizer.
-      report: called now and then with (step, tokens seen, mean loss in nats since the last call).
+
+def initial_params(spec: config_lib.ModelConfig, seed: int) -> dict:
+    """Returns the weights that training begins with."""
+    decoder = decoder_lib.Decoder(spec)
+    return jax.jit(decoder.init)(jax.random.key(seed), jnp.zeros((1, 1), jnp.int32))["params"]
+
+
+def train(
+    run: Run, stage: Stage, spec: config_lib.ModelConfig, params: dict, tokenizer: tokenizers.Tokenizer
+) -> dict:
+    """Runs a stage, goes on where it was stopped, and returns the weights after it.
 
     Raises:
-      UserError: the loss is no longer finite.
+      UserError: the loss is no longer finite, or a checkpoint cannot be used.
     """
-    tokenizer = train_corpus_tokenizer(seed, vocab_size)
-    spec = nano_spec(vocab_size)
-    decoder = decoder_lib.Decoder(spec)
-    params = decoder.init(jax.random.key(seed), jnp.zeros((1, 1), jnp.int32))["params"]
-    save_checkpoint(folder / "nano-step0", spec, params, tokenizer)
+    # The layers one after the other rather than in a loop: half the time on a CPU.
+    decoder = decoder_lib.Decoder(spec, unrolled=True)
+    expand = lambda theta, params: decoder_lib.unrolled_variables({"params": theta})
+    optimizer = _optimizer(stage.peak_learning_rate, stage.steps, params)
+    step = step_lib.make_step(decoder, optimizer, expand)
+    # A copy, for the state is donated.
+    state = step_lib.FitState(jax.tree.map(jnp.copy, params), optimizer.init(params))
+    batches = packed_batches(
+        tokenizer, stage.documents(stage.seed), run.batch, run.length, spec.end_tokens[0])
+    plan = checkpoints_lib.Plan(run.checkpoints / stage.name, _CHECKPOINT_EVERY)
+    with checkpoints_lib.Checkpoints(plan) as saved:
+        state, first = saved.restore(state)
+        losses = []
+        if first >= stage.steps:
+            return state.theta
+        for number, tokens_BL in enumerate(itertools.islice(batches, first, stage.steps), start=first + 1):
+            if number <= falling_from(stage.steps) and number % _WHOLE_EVERY:
+                tokens_BL = halved(tokens_BL)
+            weights_BL = np.ones(tokens_BL.shape, np.float32)
+            state, loss = step(state, {}, step_lib.Batch(tokens_BL, weights_BL))
+            losses.append(loss)
+            if number % _LOG_EVERY == 0 or number == stage.steps:
+                mean = float(np.mean(jax.device_get(losses)))
+                if not np.isfinite(mean):
+                    raise errors.UserError(
+                        f"the loss is {mean} at step {number} of {stage.name}, expected a finite number; "
+                        "lower the learning rate.")
+                run.report(stage.name, number, number * run.batch * run.length, mean)
+                losses = []
+            if number in stage.saved:
+                save_checkpoint(run.folder / stage.saved[number], spec, state.theta, tokenizer)
+            saved.save(number, state)
+    return state.theta
 
-    optimizer = _optimizer(peak_learning_rate, steps, params)
-    step = step_lib.make_step(decoder, optimizer, lambda theta, params: {"params": theta})
-    state = step_lib.FitState(params, optimizer.init(params))
-    weights_BL = jnp.ones((batch, length + 1), jnp.float32)
-    losses = []
-    batches = packed_batches(tokenizer, seed + 1, batch, length, spec.end_tokens[0])
-    for number, tokens_BL in enumerate(itertools.islice(batches, steps), start=1):
-        state, loss = step(state, {}, step_lib.Batch(jnp.asarray(tokens_BL), weights_BL))
-        losses.append(loss)
-        if number % _LOG_EVERY == 0 or number == steps:
-            mean = float(np.mean(jax.device_get(losses)))
-            if not np.isfinite(mean):
-                raise errors.UserError(
-                    f"the loss is {mean} at step {number}, expected a finite number; "
-                    "lower the learning rate.")
-            report(number, number * batch * length, mean)
-            losses = []
-        if number % _SAVE_EVERY == 0 or number == steps:
-            save_checkpoint(folder / "nano", spec, state.theta, tokenizer)
+
+def falling_from(steps: int) -> int:
+    """Returns the step after which the learning rate of a stage falls."""
+    return steps - round(_DECAY_SHARE * steps)
 
 
 def _optimizer(peak_learning_rate: float, steps: int, params: dict) -> optax.GradientTransformation:
@@ -115,7 +172,10 @@ def _optimizer(peak_learning_rate: float, steps: int, params: dict) -> optax.Gra
 
     At 100 steps of the nano model Muon stood at 2.55 nats a token where AdamW stood at 2.83.
     """
-    schedule = lambda peak: optax.warmup_cosine_decay_schedule(0.0, peak, _WARMUP, steps, peak / 10)
+    schedule = lambda peak: optax.join_schedules(
+        [optax.linear_schedule(0.0, peak, _WARMUP), optax.constant_schedule(peak),
+         optax.linear_schedule(peak, 0.0, max(steps - falling_from(steps), 1))],
+        [_WARMUP, max(falling_from(steps), _WARMUP)])
     stacked_matrix = optax.contrib.MuonDimensionNumbers(reduction_axis=1, output_axis=2)
     matrices = jax.tree.map(lambda leaf: stacked_matrix if leaf.ndim == 3 else None, params)
     return optax.chain(

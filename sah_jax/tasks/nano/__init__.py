@@ -1,1 +1,1 @@
-"""The nano world: word problems, pre-training corpus and tokenizer for the tiny model."""
+"""The nano world: its problems, sentences and briefs, the corpora made of them, and a tokenizer."""

@@ -1,4 +1,4 @@
-"""Random ways to write a question with its worked answer, one drawn per document.
+"""Random ways to write a request with its reply, one drawn per document.
 
 A corpus document repeats one format over several items, so that a model learns to pick
 up a format from its context. Labels and markers are therefore drawn from wide pools,
@@ -118,6 +118,23 @@ def symbol_run(rng: random.Random) -> str:
     return "".join(rng.choices(_SYMBOLS, k=rng.randint(2, 3)))
 
 
+def until(rng: random.Random, draw: Callable[[], str], separator: str, low: int, high: int) -> str:
+    """Joins draws until a length in characters between ``low`` and ``high`` is passed."""
+    length = rng.randint(low, high)
+    pieces: list[str] = []
+    while length > 0:
+        pieces.append(draw())
+        length -= len(pieces[-1]) + len(separator)
+    return separator.join(pieces)
+
+
+def heading(rng: random.Random, titles: tuple[str, ...]) -> str:
+    """Draws a title on a line of its own, or most often nothing."""
+    if rng.random() < 0.6:
+        return ""
+    return f"{'#' * rng.randint(1, 2)} {rng.choice(titles)}\n\n"
+
+
 def _label(rng: random.Random, known: tuple[str, ...]) -> str:
     roll = rng.random()
     if roll < 0.45:
@@ -128,25 +145,63 @@ def _label(rng: random.Random, known: tuple[str, ...]) -> str:
 
 
 @dataclass(frozen=True)
-class ItemFormat:
-    """One way to write items, the same for all items of a document.
+class Frame:
+    """What stands around requests and replies, the same for all items of a document.
 
     Attributes:
-        opening: Text before the question.
-        middle: Text between the question and the working.
-        working: Writes the steps; None leaves them out.
-        closing: Template of the final answer.
-        final_break: Text between the working and the closing.
+        opening: Text before the request.
+        middle: Text between the request and the reply.
         separator: Text between two items.
-        times: The sign of a product.
     """
 
     opening: str
     middle: str
+    separator: str
+
+    def item(self, request: str, reply: str) -> str:
+        """Writes a request and its reply."""
+        return f"{self.opening}{request}{self.middle}{reply}"
+
+
+def sample_frame(
+    rng: random.Random,
+    requests: tuple[str, ...] = _QUESTION_LABELS,
+    replies: tuple[str, ...] = _ANSWER_LABELS,
+) -> Frame:
+    """Draws a frame.
+
+    Args:
+        rng: Source of every choice.
+        requests: Labels that can stand before a request; others are invented.
+        replies: Labels that can stand before a reply.
+
+    Returns:
+        The frame, with a reply that begins on a line of its own or after a space.
+    """
+    request_label, reply_label = _label(rng, requests), _label(rng, replies)
+    opening = request_label and request_label + rng.choice((" ", " ", " ", "\n"))
+    line = rng.choice(("\n", "\n", "\n", " "))
+    middle = f"{line}{reply_label} " if reply_label else line
+    separator = rng.choice(("\n\n", "\n\n", "\n\n", "\n", "\n---\n", "\n\n***\n\n"))
+    return Frame(opening, middle, separator)
+
+
+@dataclass(frozen=True)
+class ItemFormat:
+    """One way to write problems with their worked answers, the same for a whole document.
+
+    Attributes:
+        frame: What stands around question and answer.
+        working: Writes the steps; None leaves them out.
+        closing: Template of the final answer.
+        final_break: Text between the working and the closing.
+        times: The sign of a product.
+    """
+
+    frame: Frame
     working: Callable[[tuple[Step, ...]], str] | None
     closing: str
     final_break: str
-    separator: str
     times: str
 
     def answer(self, problem: Problem) -> str:
@@ -165,7 +220,7 @@ class ItemFormat:
     def item(self, problem: Problem) -> str:
         """Writes a problem and its worked answer."""
         text = f"{problem.story} {problem.question}".lstrip()
-        return f"{self.opening}{text}{self.middle}{self.answer(problem)}"
+        return self.frame.item(text, self.answer(problem))
 
 
 def sample_format(rng: random.Random) -> ItemFormat:
@@ -177,10 +232,7 @@ def sample_format(rng: random.Random) -> ItemFormat:
     Returns:
         The format, with an answer that can be told from its question.
     """
-    question_label, answer_label = _label(rng, _QUESTION_LABELS), _label(rng, _ANSWER_LABELS)
-    opening = question_label and question_label + rng.choice((" ", " ", " ", "\n"))
-    line = rng.choice(("\n", "\n", "\n", " "))
-    middle = f"{line}{answer_label} " if answer_label else line
+    frame = sample_frame(rng)
     if rng.random() < 0.55:
         # Braces would be read as fields of the template; the pools hold none.
         marker = symbol_run(rng) if rng.random() < 0.75 else capitalized(invented_word(rng))
@@ -190,11 +242,9 @@ def sample_format(rng: random.Random) -> ItemFormat:
         closing = rng.choice(_CLOSINGS)
         final_break = rng.choice(("\n", " ", " "))
     return ItemFormat(
-        opening=opening,
-        middle=middle,
+        frame=frame,
         working=None if rng.random() < 0.08 else rng.choice(_WORKINGS),
         closing=closing,
         final_break=final_break,
-        separator=rng.choice(("\n\n", "\n\n", "\n\n", "\n", "\n---\n", "\n\n***\n\n")),
         times=rng.choice((" * ", " * ", " x ")),
     )

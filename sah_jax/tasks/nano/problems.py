@@ -7,11 +7,12 @@ a million parameters can learn the arithmetic.
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from sah_jax.tasks.nano.splits import split_of_text
 
 LARGEST = 99
 LARGEST_OPERAND = 30
@@ -385,5 +386,4 @@ def split_of(problem: Problem) -> str:
     Returns:
         "test" or "selection" (an eighth each) or "train".
     """
-    bucket = hashlib.sha256(problem.story.encode()).digest()[0] % 8
-    return {0: "test", 1: "selection"}.get(bucket, "train")
+    return split_of_text(problem.story)

@@ -10,7 +10,7 @@ END_OF_TEXT = "<|endoftext|>"
 """The only special token; its id is 0. A text that spells it out is read as the token."""
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> Tokenizer:
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     """Trains a byte-pair encoding that can encode any text and give it back unchanged.
 
     Every digit is its own token, so that a sum looks the same wherever it stands. No token
