@@ -135,8 +135,9 @@ def roofline(model: str, folder: pathlib.Path) -> list[dict]:
     seconds = {  # of a token; a backward pass multiplies once more, a decode step reads every weight
         "LoRA step": 4 * weights / rates[0], "codelength": 2 * weights / rates[0],
         "greedy generation": max(2 * weights / rates[0], 4 * weights / rates[1] / rows)}
-    return figures + [figure(f"bound of {name}, {model}", "tokens per CPU second", 1 / each, 0, "no peer", REPEATS[model])
-                      for name, each in seconds.items()]
+    return figures + [
+        figure(f"bound of {name}, {model}", "tokens per CPU second", 1 / each, 0, "no peer", REPEATS[model])
+        for name, each in seconds.items()]
 
 
 PARTS = {"lora": lora, "codelength": codelength, "generate": generate, "start": start, "roofline": roofline}

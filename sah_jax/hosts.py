@@ -182,14 +182,15 @@ def same_on_all(call: Callable[[], Any]) -> None:
     data = np.frombuffer(json.dumps(said, sort_keys=True).encode(), np.uint8)
     sizes = np.asarray(multihost_utils.process_allgather(np.int32(len(data))))
     padded = np.asarray(multihost_utils.process_allgather(np.pad(data, (0, int(sizes.max()) - len(data)))))
-    found = [json.loads(row[:size].astype(np.uint8).tobytes()) for row, size in zip(padded, sizes, strict=True)]
+    found = [json.loads(row[:size].astype(np.uint8).tobytes())
+             for row, size in zip(padded, sizes, strict=True)]
     for number, one in enumerate(found):
         if "error" in one:
             raise errors.UserError(f"process {number} of {len(found)}: {one['error']}")
         if one != found[0]:
             raise errors.UserError(
-                f"process {number} of {len(found)} has {one['value']}, process 0 {found[0]['value']}, expected "
-                "the same; give all hosts the same files and package.")
+                f"process {number} of {len(found)} has {one['value']}, process 0 {found[0]['value']}, "
+                "expected the same; give all hosts the same files and package.")
 
 
 def _broadcast(data: bytes) -> bytes:

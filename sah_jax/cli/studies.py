@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import sys
 
 from absl import flags
 from ml_collections import config_flags

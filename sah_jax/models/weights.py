@@ -192,8 +192,8 @@ class _Hashes:
             if differs_T.any():
                 name = self.names[int(np.argmax(differs_T))]
                 raise errors.UserError(
-                    f"{self._tensors[name].where}: {name!r} is not the same on all hosts, expected one model; "
-                    "copy the same files to each.")
+                    f"{self._tensors[name].where}: {name!r} is not the same on all hosts, expected one "
+                    "model; copy the same files to each.")
         lines = hashlib.sha256()
         for name in self.names:
             tensor, values = self._tensors[name], self._sums_T32[self._number[name]].tobytes().hex()

@@ -102,7 +102,8 @@ def load_program(workdir: pathlib.Path, row: rows_lib.Row) -> html.Program:
         parts.check_sum(found, row.bits, by, sidecar_path)
     if said := verification.row_difference(row, sidecar.read(path)):
         raise errors.UserError(
-            f"{workdir / rows_lib.RESULTS_NAME}: the row of point {row.point!r} is not what its sidecar says: "
+            f"{workdir / rows_lib.RESULTS_NAME}: the row of point {row.point!r} is not what its sidecar "
+            "says: "
             f"{said}; restore the row or run the point again.")
     return html.Program(row, ledger, views, profile, notes)
 

@@ -77,5 +77,6 @@ def lines(
         if process.returncode:
             said.seek(0)
             # Where C++ code gives up, its stack follows what it says.
-            last = [line for line in said.read().strip().splitlines() if not re.match(r"\s*(@ |\*\*\*)", line)]
+            last = [line for line in said.read().strip().splitlines()
+                    if not re.match(r"\s*(@ |\*\*\*)", line)]
             raise errors.UserError(last[-1] if last else f"the process ended with code {process.returncode}")

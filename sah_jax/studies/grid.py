@@ -118,7 +118,8 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
         models=tuple(given["models"]), dtype=given["dtype"], tasks=tasks,
         families=families, seeds=tuple(given["seeds"]), num_selection=given["num_selection"],
         num_test=given["num_test"], selection=given["selection"], check=given["check"], mesh=mesh,
-        decode_mesh=decode_mesh, remat=given["remat"], quantization=given["quantization"], checkpoint_every=every)
+        decode_mesh=decode_mesh, remat=given["remat"], quantization=given["quantization"],
+        checkpoint_every=every)
 
 
 def _mesh_texts(mesh: Any, decode_mesh: Any) -> tuple[str, str]:

@@ -182,7 +182,8 @@ def row_difference(row: rows.Row, record: Mapping[str, Any]) -> str:
     scores = record["scores"]
     pairs = {
         "experiment_name": record["family"], "dataset_name": scores["task"],
-        "model_name": record["base"]["name"], "bits": record["bits"], "ideal_bits": record["ideal_bits"], "seed": record["seed"],
+        "model_name": record["base"]["name"],
+        "bits": record["bits"], "ideal_bits": record["ideal_bits"], "seed": record["seed"],
         "program_sha256": record["program_sha256"], "adapted_digest": record["adapted_digest"],
         "base_digest": record["base"]["digest"], "strategy_hparams": record["setting"],
         "performance": scores["performance"], "performance_stderr": scores["performance_stderr"],

@@ -82,7 +82,8 @@ def one_device(monkeypatch):
 
 
 def test_where_processes_cannot_share_a_device_points_are_verified_after(one_device, tmp_path, capfd):
-    config = _config(tmp_path, "nano", {"baseline": ({},), "icl": ({"num_examples": 1}, {"num_examples": 40})})
+    config = _config(
+        tmp_path, "nano", {"baseline": ({},), "icl": ({"num_examples": 1}, {"num_examples": 40})})
     work = tmp_path / "work"
     arguments = ["study", f"--config={config}", f"--workdir={work}", "--noreport"]
     assert cli.main([*arguments, "--only=make"]) == 2
@@ -154,7 +155,8 @@ with fresh.start(["study", "--config=" + sys.argv[1], "--workdir=" + sys.argv[2]
 def test_a_process_ends_with_the_one_that_started_it(tmp_path):
     config = _config(tmp_path, "nano", {"icl": tuple({"num_examples": 1} for _ in range(200))})
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, config, tmp_path / "work"], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        [sys.executable, "-c", PARENT, config, tmp_path / "work"], stdout=subprocess.PIPE, text=True,
+        cwd=ROOT)
     child = int(parent.stdout.readline())
     deadline = time.monotonic() + 120
     while not (tmp_path / "work").exists() and time.monotonic() < deadline:

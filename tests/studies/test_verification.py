@@ -9,7 +9,8 @@ from sah_jax.studies import rows, sidecar, verification
 
 DATA = b"a program"
 FITTING = {
-    "base_name": "nano", "base_digest": "cd", "family": "baseline", "adapted_digest": "ab", "bits": 72, "ideal_bits": 70.5,
+    "base_name": "nano", "base_digest": "cd", "family": "baseline", "adapted_digest": "ab",
+    "bits": 72, "ideal_bits": 70.5,
     "ledger": [["family", 8], ["termination", 64]],
     "scores": {"selection": [0.5, 0.1], "test": [0.25, 0.2]},
 }
@@ -107,8 +108,9 @@ _ROW = {
 
 
 @pytest.mark.parametrize("key, value", [
-    ("experiment_name", "lora"), ("dataset_name", "ifeval"), ("model_name", "SmolLM3-3B"), ("performance", 1.0),
-    ("bits", 8), ("seed", 1), ("strategy_hparams", {"rank": 1}), ("program_sha256", "0" * 64),
+    ("experiment_name", "lora"), ("dataset_name", "ifeval"), ("model_name", "SmolLM3-3B"),
+    ("performance", 1.0), ("bits", 8), ("seed", 1), ("strategy_hparams", {"rank": 1}),
+    ("program_sha256", "0" * 64),
     ("ideal_bits", 1.0), ("performance_stderr", 0.0), ("num_scored", 1319), ("selection_split", "test"),
     ("selection_performance", 0.75), ("selection_stderr", 0.0), ("selection_num_scored", 2),
     ("adapted_digest", "ac"), ("base_digest", "ce"), ("numerics_digest", "0" * 64)])
@@ -121,7 +123,8 @@ def test_a_row_that_is_not_what_the_sidecar_says_is_named(key, value):
 
 
 @pytest.mark.parametrize("key, got", [
-    ("base_name", "other"), ("base_digest", "ce"), ("family", "icl"), ("adapted_digest", "aa"), ("bits", 80), ("ideal_bits", 70.25),
+    ("base_name", "other"), ("base_digest", "ce"), ("family", "icl"), ("adapted_digest", "aa"),
+    ("bits", 80), ("ideal_bits", 70.25),
     # The same bits in all, elsewhere or under another name.
     ("ledger", [["family", 9], ["termination", 63]]), ("ledger", [["header", 8], ["termination", 64]]),
     ("ledger", [["termination", 64], ["family", 8]]), ("ledger", [["family", 8]]),

@@ -29,7 +29,8 @@ def test_prompts_say_their_constraints() -> None:
         for kind, value in constraints.from_text(example.gold):
             said = telling.get(kind, value)
             spelt = NUMBERS[int(said)] if said.isdigit() and int(said) < len(NUMBERS) else said
-            assert f" {said}" in example.prompt or f'"{said}' in example.prompt or f" {spelt} " in example.prompt
+            assert any(
+                text in example.prompt for text in (f" {said}", f'"{said}', f" {spelt} "))
 
 
 def test_metrics_count_prompts_and_constraints_strictly_and_loosely() -> None:
@@ -45,7 +46,8 @@ def test_metrics_count_prompts_and_constraints_strictly_and_loosely() -> None:
 
 def test_loose_scores_are_never_lower() -> None:
     examples = TASK.examples("test", 200)
-    responses = [f"Sure!\n{one.answer}" if index % 2 else one.answer.lower() for index, one in enumerate(examples)]
+    responses = [f"Sure!\n{one.answer}" if index % 2 else one.answer.lower()
+                 for index, one in enumerate(examples)]
     scores = TASK.score(examples, responses).metrics
     for level in ("prompt", "inst"):
         assert scores[f"{level}_level_strict_acc"].value < scores[f"{level}_level_loose_acc"].value

@@ -61,7 +61,8 @@ def complain_second():
         raise errors.UserError("no such folder")
 
 agreed = [same(lambda: ["a"]), same(lambda: number * "long "), same(complain_second)]
-print(json.dumps({"agreed": agreed, "losses": losses, "read": sorted(Source.read), "devices": jax.device_count(),
+print(json.dumps({"agreed": agreed, "losses": losses, "read": sorted(Source.read),
+                  "devices": jax.device_count(),
                   "first": [hosts.is_first(), hosts.from_first(lambda: [number, "é"])],
                   "complaint": complaint, "whole": spread.is_fully_addressable,
                   "fetched": [x.tolist() for x in hosts.fetch([spread, moved, np.float32(number)])]}))

@@ -9,7 +9,6 @@ from tokenizers import Tokenizer
 from sah_jax.tasks.nano.corpus import documents
 from sah_jax.tasks.nano.tokenizer import END_OF_TEXT, train_tokenizer
 
-
 VOCAB_SIZE = 1024
 
 
