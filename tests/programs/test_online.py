@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import jax.numpy as jnp
+import orders
 import pytest
 
 from sah_jax import errors
@@ -107,12 +108,12 @@ def test_real_text_decodes_in_a_fresh_process(nano, shared_data, tmp_path, child
     task = _Gsm8k(shared_data / "gsm8k" / "train.jsonl")
     program = codec.write(
         online.Online(), _fit(nano, task, num_examples=200, max_tokens=320), nano)
-    path = tmp_path / "program.sah"
-    path.write_bytes(program.data)
+    orders.write(tmp_path, {"program.sah": program.data})
     done = subprocess.run(
-        [sys.executable, "-m", "sah_jax", "rebuild", path, "--model=nano", "--task=nano_math",
-         "--score=test:2"], env=child_environment, capture_output=True, text=True, check=False)
+        [sys.executable, "-m", "sah_jax", "rebuild", tmp_path], env=child_environment, capture_output=True,
+        text=True, check=False)
     assert done.returncode == 0, done.stderr
-    got = json.loads(done.stdout)
+    (got,) = orders.answers(done.stdout)
     assert got["adapted_digest"] == program.adapted.digest()
-    assert got["bits"] == 8 * path.stat().st_size == sum(bits for _, bits in got["ledger"])
+    size = (tmp_path / "program.sah").stat().st_size
+    assert got["bits"] == 8 * size == sum(bits for _, bits in got["ledger"])

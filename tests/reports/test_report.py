@@ -47,7 +47,7 @@ def _write_point(workdir, point, size, **changes):
         "program_sha256": row.program_sha256, "ledger": ledger, "views": views, "profile": profile,
         "format": 1,
         "adapted_digest": row.adapted_digest, "setting": row.strategy_hparams, "seed": row.seed,
-        "base": {"name": "nano", "source": "nano", "digest": row.base_digest, "dtype": "float32"},
+        "base": {"name": row.model_name, "source": "nano", "digest": row.base_digest, "dtype": "float32"},
         "scores": {
             "task": row.dataset_name, "num_test": row.num_scored, "performance": row.performance,
             "performance_stderr": row.performance_stderr, "selection_split": row.selection_split,
