@@ -35,7 +35,7 @@ def test_options_are_what_was_said():
     ("gsm8k:reference,reference", "expected reference once"),
     ("gsm8k:reference,", "'' of task gsm8k"),
     ("nano_math:reference", "expected one of none"),
-    ("gsm9k:reference", "'gsm9k:reference', expected one of esnli, flores, gsm8k, ifeval, nano_math"),
+    ("gsm9k:reference", "'gsm9k:reference', expected one of esnli, flores, gsm8k, ifeval, nano_follow, "),
 ])
 def test_mistakes_are_named(name, message):
     with pytest.raises(errors.UserError) as caught:
