@@ -7,12 +7,12 @@ The skill comes from the pre-training corpus, the format does not: no corpus doc
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from sah_jax.tasks.base import check_paired, cut_at_stop, Example
 from sah_jax.tasks.nano import constraints as constraints_lib
 from sah_jax.tasks.nano.briefs import Brief, instruction, sample_brief, split_of, Wording
-from sah_jax.tasks.nano.splits import first_unique
+from sah_jax.tasks.nano.splits import GeneratedTask
 from sah_jax.tasks.scores import rate, Score
 
 _WRITTEN_PROMPT = """\
@@ -46,7 +46,7 @@ _WORDING: Wording = {
 _WAYS = {"strict": constraints_lib.holds_strictly, "loose": constraints_lib.holds_loosely}
 
 
-class NanoFollow:
+class NanoFollow(GeneratedTask):
     """Short texts to write, scored by the share of prompts followed to the letter."""
 
     name = kind = "nano_follow"
@@ -55,15 +55,10 @@ class NanoFollow:
     demonstration_separator = "\n\n"
     written_prompt = _WRITTEN_PROMPT
 
-    def examples(self, split: str, num: int, seed: int = 0) -> tuple[Example, ...]:
-        """Returns the first ``num`` examples of a split; see ``Task.examples``.
-
-        An example's gold is its constraints, as ``constraints.to_text`` writes them.
-        """
-        return first_unique(self.name, split, num, _examples(split, seed))
-
-    def test_size(self) -> None:
-        """See ``Task.test_size``."""
+    def draw(self, rng: random.Random, split: str) -> Example | None:
+        """See ``GeneratedTask.draw``; an example's gold is its constraints, as text."""
+        brief = sample_brief(rng)
+        return _example(rng, brief) if split_of(brief) == split else None
 
     def extract(self, response: str) -> str:
         """Returns the response up to the first stop string."""
@@ -94,14 +89,6 @@ class NanoFollow:
     ) -> list[bool]:
         text = self.extract(response)
         return [holds(one, text) for one in constraints_lib.from_text(example.gold)]
-
-
-def _examples(split: str, seed: int) -> Iterator[Example]:
-    rng = random.Random(f"nano_follow {split} {seed}")
-    while True:
-        brief = sample_brief(rng)
-        if split_of(brief) == split:
-            yield _example(rng, brief)
 
 
 def _example(rng: random.Random, brief: Brief) -> Example:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from sah_jax.tasks.base import check_paired, cut_at_stop, Example
 from sah_jax.tasks.nano.problems import Problem, sample_problem, split_of
-from sah_jax.tasks.nano.splits import first_unique
+from sah_jax.tasks.nano.splits import GeneratedTask
 from sah_jax.tasks.scores import Score
 
 _WRITTEN_PROMPT = """\
@@ -32,7 +32,7 @@ Answer: The bags hold 3 * 8 = 24 nuts. Ben now has 24 - 5 = 19 nuts.
 _FINAL = re.compile(r"#### (-?[0-9.,]*[0-9])")
 
 
-class NanoMath:
+class NanoMath(GeneratedTask):
     """Word problems of one to three steps, scored by exact match of the final number."""
 
     name = kind = "nano_math"
@@ -41,12 +41,10 @@ class NanoMath:
     demonstration_separator = "\n\n"
     written_prompt = _WRITTEN_PROMPT
 
-    def examples(self, split: str, num: int, seed: int = 0) -> tuple[Example, ...]:
-        """Returns the first ``num`` examples of a split; see ``Task.examples``."""
-        return first_unique(self.name, split, num, _examples(split, seed))
-
-    def test_size(self) -> None:
-        """See ``Task.test_size``."""
+    def draw(self, rng: random.Random, split: str) -> Example | None:
+        """See ``GeneratedTask.draw``."""
+        problem = sample_problem(rng)
+        return _example(problem) if split_of(problem) == split else None
 
     def extract(self, response: str) -> str:
         """Returns the number of the first "#### " line, without commas, or ""."""
@@ -65,14 +63,6 @@ class NanoMath:
         answer = self.extract(response)
         # A response without a number is wrong whatever the gold answer is.
         return answer != "" and answer == example.gold
-
-
-def _examples(split: str, seed: int) -> Iterator[Example]:
-    rng = random.Random(f"nano_math {split} {seed}")
-    while True:
-        problem = sample_problem(rng)
-        if split_of(problem) == split:
-            yield _example(problem)
 
 
 def _example(problem: Problem) -> Example:

@@ -7,13 +7,13 @@ shows "English:" or "French:".
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from sacrebleu.metrics import BLEU, CHRF
 
 from sah_jax.tasks.base import check_paired, cut_at_stop, Example
 from sah_jax.tasks.nano.sentences import Pair, sample_sentence, split_of
-from sah_jax.tasks.nano.splits import first_unique
+from sah_jax.tasks.nano.splits import GeneratedTask
 from sah_jax.tasks.scores import Score
 from sah_jax.tasks.translation import corpus_score
 
@@ -29,7 +29,7 @@ French: Ses sœurs ne veulent pas la vieille maison.
 """
 
 
-class NanoTranslate:
+class NanoTranslate(GeneratedTask):
     """Short sentences, scored by corpus BLEU (0 to 100)."""
 
     name = kind = "nano_translate"
@@ -38,12 +38,10 @@ class NanoTranslate:
     demonstration_separator = "\n\n"
     written_prompt = _WRITTEN_PROMPT
 
-    def examples(self, split: str, num: int, seed: int = 0) -> tuple[Example, ...]:
-        """Returns the first ``num`` examples of a split; see ``Task.examples``."""
-        return first_unique(self.name, split, num, _examples(split, seed))
-
-    def test_size(self) -> None:
-        """See ``Task.test_size``."""
+    def draw(self, rng: random.Random, split: str) -> Example | None:
+        """See ``GeneratedTask.draw``."""
+        sentence = sample_sentence(rng)
+        return _example(sentence) if split_of(sentence) == split else None
 
     def extract(self, response: str) -> str:
         """Returns the first line of a response."""
@@ -56,14 +54,6 @@ class NanoTranslate:
         golds = [example.gold for example in examples]
         chrf = corpus_score("chrf", CHRF(), texts, golds)
         return corpus_score("bleu", BLEU(), texts, golds).beside(chrf)
-
-
-def _examples(split: str, seed: int) -> Iterator[Example]:
-    rng = random.Random(f"nano_translate {split} {seed}")
-    while True:
-        sentence = sample_sentence(rng)
-        if split_of(sentence) == split:
-            yield _example(sentence)
 
 
 def _example(sentence: Pair) -> Example:

@@ -1,9 +1,9 @@
-"""How the nano tasks share out what they generate over the splits."""
+"""How the nano tasks generate examples, and share them out over the splits."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import random
 
 from sah_jax.tasks.base import check_num, check_split, Example
 
@@ -18,27 +18,30 @@ def split_of_text(text: str) -> str:
     return {0: "test", 1: "selection"}.get(bucket, "train")
 
 
-def first_unique(
-    task: str, split: str, num: int, drawn: Iterator[Example]
-) -> tuple[Example, ...]:
-    """Returns the first ``num`` examples whose prompts differ.
+class GeneratedTask:
+    """What tasks have in common whose examples are drawn without end.
 
-    Args:
-        task: The task's name, for errors.
-        split: The split that is drawn from, for errors.
-        num: How many examples.
-        drawn: Examples of the split without end.
-
-    Returns:
-        The examples.
-
-    Raises:
-        UserError: If the split is unknown or the number negative.
+    Attributes:
+        name: See ``Task.name``.
     """
-    check_split(split)
-    check_num(task, num)
-    examples: dict[str, Example] = {}
-    while len(examples) < num:
-        example = next(drawn)
-        examples.setdefault(example.prompt, example)
-    return tuple(examples.values())
+
+    name: str
+
+    def draw(self, rng: random.Random, split: str) -> Example | None:
+        """Draws an example; None where what was drawn belongs to another split."""
+        raise NotImplementedError
+
+    def examples(self, split: str, num: int, seed: int = 0) -> tuple[Example, ...]:
+        """Returns the first ``num`` examples of a split whose prompts differ; see ``Task.examples``."""
+        check_split(split)
+        check_num(self.name, num)
+        rng = random.Random(f"{self.name} {split} {seed}")
+        found: dict[str, Example] = {}
+        while len(found) < num:
+            example = self.draw(rng, split)
+            if example is not None:
+                found.setdefault(example.prompt, example)
+        return tuple(found.values())
+
+    def test_size(self) -> None:
+        """See ``Task.test_size``."""
