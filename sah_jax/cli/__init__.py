@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from sah_jax import errors
 from sah_jax.cli import models, plans, programs, studies, tasks, texts
 
-USER_ERROR = 2
+USER_ERROR = errors.EXIT_CODE
 INTERRUPTED = 130
 
 

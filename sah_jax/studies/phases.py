@@ -19,8 +19,6 @@ from sah_jax.studies import results as results_lib
 MAKE, VERIFY, VERIFY_AGAIN = range(3)
 """The phases' numbers, see `hosts.job_environment`; the last is of `sah verify`."""
 
-USER_ERROR = 2  # the exit code of `sah` where it says what is wrong
-
 
 def needed() -> bool:
     """Whether a study must run in phases here."""
@@ -46,7 +44,7 @@ def run(
     """
     with fresh.start(["study", *arguments, "--only=make"], hosts.job_environment(MAKE)) as made:
         made.wait()
-    if made.returncode not in (0, USER_ERROR):
+    if made.returncode not in (0, errors.EXIT_CODE):
         raise errors.UserError(
             f"the process that made the points ended with code {made.returncode}; the same command goes on "
             "from there.")
