@@ -53,5 +53,5 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "study": studies.study, "verify": studies.verify, "report": studies.report,
     "inspect": programs.inspect, "run": programs.run, "codelength": texts.codelength,
     "decode": texts.decode, "convert": models.convert, "plan": plans.plan, "data": tasks.data,
-    "score": tasks.score, "sample": tasks.sample,
+    "score": tasks.score, "sample": tasks.sample, "lm_eval": tasks.lm_eval,
     "rebuild": studies.rebuild}

@@ -1,4 +1,4 @@
-"""Commands on tasks: data, score, sample."""
+"""Commands on tasks: data, score, sample, lm_eval."""
 
 import json
 import math
@@ -113,3 +113,13 @@ def sample(arguments: list[str]) -> None:
         raise errors.UserError(
             f"none of {values.num * len(prompts)} answers was accepted, so {values.out} was not written; ask "
             "a stronger model, or sample more.")
+
+
+def lm_eval(arguments: list[str]) -> None:
+    """Runs lm-evaluation-harness, whose arguments these are; --model=sah_jax is a model with a program.
+
+    sah lm_eval run --model=sah_jax --model_args=model=nano,program=FILE --tasks=arc_easy
+    """
+    from sah_jax.cli import harness
+
+    harness.run(arguments)

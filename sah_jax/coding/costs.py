@@ -67,11 +67,26 @@ def of_tokens(
       targets_BL: int32, the token after each position.
       parts: how many devices the rows are split over, evenly.
     """
+    return Costs(*blocked(freqs.lengths, logits_of, hidden_BLD, targets_BL, parts))
+
+
+def blocked(
+    function: Callable, logits_of: Callable, hidden_BLD: jax.Array, targets_BL: jax.Array, parts: int = 1
+):
+    """Returns what a function makes of the logits and the token after each position, a block at a time.
+
+    Args:
+      function: from float32 logits [M, V] and int32 tokens [M] to a tree of arrays [M].
+      logits_of, hidden_BLD, targets_BL, parts: as in `of_tokens`.
+
+    Returns:
+      The tree, its arrays [B, L].
+    """
     block = block_tokens(logits_of, hidden_BLD, parts)
 
-    def cost(inputs):
+    def of_block(inputs):
         hidden_MD, targets_M = inputs
-        return Costs(*freqs.lengths(logits_of(hidden_MD), targets_M))
+        return function(logits_of(hidden_MD), targets_M)
 
-    costs = jax.lax.map(cost, tuple(in_blocks(x, block, parts) for x in (hidden_BLD, targets_BL)))
-    return jax.tree.map(lambda x: _from_blocks(x, parts, targets_BL.shape), costs)
+    found = jax.lax.map(of_block, tuple(in_blocks(x, block, parts) for x in (hidden_BLD, targets_BL)))
+    return jax.tree.map(lambda x: _from_blocks(x, parts, targets_BL.shape), found)

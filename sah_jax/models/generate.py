@@ -1,7 +1,7 @@
 """Batched greedy generation of texts.
 
 Rows are sorted by length into batches, so that little is padded; a batch's shape is one of few
-(`_bucket`), so that few are compiled. The loop runs on the device in stretches; between them
+(`padding.bucket`), so that few are compiled. The loop runs on the device in stretches; between them
 the host looks for stop strings. Shape suffixes as in `sah_jax.models.greedy`.
 """
 
@@ -11,11 +11,9 @@ import numpy as np
 
 from sah_jax import errors, hosts
 from sah_jax.models import base as base_lib
-from sah_jax.models import greedy, sharding
+from sah_jax.models import greedy, padding, sharding
 
 _STRETCH = 16  # tokens between two looks for stop strings
-
-_SMALLEST = 32  # bucket; a shorter context is read with each row
 
 
 def generate(
@@ -53,7 +51,26 @@ def generate(
             raise errors.UserError(
                 f"the prompt {prompt[:40]!r} has {len(row)} tokens and needs {needed} positions of "
                 f"{base.spec.max_positions}; give at least one token, and shorten context or prompt.")
-    if len(prefix) < _SMALLEST:
+    return continue_rows(
+        base, variables, rows, prefix, max_new_tokens=max_new_tokens, stop=stop, batch_size=batch_size)
+
+
+def continue_rows(
+    base: base_lib.BaseModel,
+    variables: dict,
+    rows: Sequence[list[int]],
+    prefix: list[int],
+    *,
+    max_new_tokens: int,
+    stop: Sequence[str] = (),
+    batch_size: int = 64,
+) -> list[str]:
+    """Returns the greedy continuation of rows of tokens, each after the prefix; see `generate`.
+
+    Prefix, row and new tokens must fit the model's positions, and none of the rows may be empty.
+    """
+    # A short prefix is read with each row.
+    if len(prefix) < padding.SMALLEST:
         prefix, rows = [], [prefix + row for row in rows]
     decoder, variables = greedy.for_decoding(base.decoder, variables, base.decode_mesh)
     parts = sharding.row_parts(decoder.mesh)
@@ -70,33 +87,17 @@ def generate(
     return responses
 
 
-def _bucket(size: int) -> int:
-    """Returns the smallest of 32, 48, 64, 96, 128, 192, ... that is no smaller; 0 for 0."""
-    if size <= _SMALLEST:
-        return _SMALLEST if size else 0
-    octave = 1 << (size - 1).bit_length()
-    return octave * 3 // 4 if size <= octave * 3 // 4 else octave
-
-
-def _padded(rows: Sequence[Sequence[int]]) -> np.ndarray:
-    """Returns rows of tokens, padded to a bucket with zeros: int32 [B, L]."""
-    tokens_BL = np.zeros((len(rows), _bucket(max(map(len, rows)))), np.int32)
-    for tokens_L, row in zip(tokens_BL, rows, strict=True):
-        tokens_L[: len(row)] = row
-    return tokens_BL
-
-
 def _generate_batch(
         base, decoder, variables, prefix, rows, batch_size, max_new_tokens, stop) -> list[str]:
-    tokens_BL = _padded(rows + rows[-1:] * (batch_size - len(rows)))
+    tokens_BL = padding.padded(rows + rows[-1:] * (batch_size - len(rows)))
     lengths_B = np.array([len(row) for row in rows] + [len(rows[-1])] * (batch_size - len(rows)), np.int32)
-    prefix_1P = _padded([prefix])
+    prefix_1P = padding.padded([prefix])
     state = greedy.prefill(
         decoder, variables, prefix_1P, np.int32(len(prefix)), tokens_BL, lengths_B,
-        slots=prefix_1P.shape[1] + tokens_BL.shape[1] + _bucket(max_new_tokens))
+        slots=prefix_1P.shape[1] + tokens_BL.shape[1] + padding.bucket(max_new_tokens))
     end_tokens = np.array(base.ends(stop), np.int32)
     # Without stop strings there is nothing to look for.
-    length = _STRETCH if stop else _bucket(max_new_tokens)
+    length = _STRETCH if stop else padding.bucket(max_new_tokens)
     done_B = np.arange(batch_size) >= len(rows)
     written = [[] for _ in rows]
     for first in range(0, max_new_tokens, length):

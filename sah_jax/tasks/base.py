@@ -27,12 +27,16 @@ class Example:
             task's metric wants, as text.
         item: The item's own text, without the template around it; may be empty. Stored
             predictions can name an item by it.
+        choices: Of multiple choice, the (prompt, continuation) pairs to choose from by their
+            likelihood; nothing is generated then. The response is their log-likelihoods, as JSON:
+            see `evaluate.weighed`.
     """
 
     prompt: str
     answer: str
     gold: str
     item: str = ""
+    choices: tuple[tuple[str, str], ...] = ()
 
 
 class Task(Protocol):

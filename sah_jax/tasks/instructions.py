@@ -183,6 +183,6 @@ def _checkers() -> ModuleType:
     except ImportError as error:
         raise UserError(
             f"IFEval's checkers are not installed ({error}); install the extra: pip install "
-            "sah_jax[ifeval]."
+            "sah_jax[lm_eval]."
         ) from error
     return utils

@@ -1,4 +1,4 @@
-"""Tasks by name: the package's, those of a file of yours, and what a TOML file declares."""
+"""Tasks by name: the package's, lm_eval's, those of a file of yours, and what a TOML file declares."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import sys
 
 from sah_jax.errors import UserError
-from sah_jax.tasks import declared, options
+from sah_jax.tasks import declared, harness, options
 from sah_jax.tasks.base import Task
 from sah_jax.tasks.esnli import Esnli
 from sah_jax.tasks.flores import Flores
@@ -19,7 +19,8 @@ from sah_jax.tasks.nano_math import NanoMath
 from sah_jax.tasks.nano_translate import NanoTranslate
 
 FILES = "SAH_TASKS"
-"""Environment variable: Python files of yours with tasks, separated as in PATH. No other code is run."""
+"""Environment variable: Python files of yours with tasks, and folders of lm_eval's task files, separated
+as in PATH. No other code is run."""
 
 _TASKS: dict[str, type] = {
     task.kind: task
@@ -31,8 +32,8 @@ def get_task(name: str) -> Task:
     """Returns a task.
 
     Args:
-        name: The task's name, with its options after a colon ("gsm8k:train=gsm8k,reference"), or
-            the path of a TOML file.
+        name: The task's name, with its options after a colon ("gsm8k:train=gsm8k,reference"),
+            "lm_eval:" and what lm_eval calls it, or the path of a TOML file.
 
     Returns:
         The task. Its own `name` has the options in one fixed order, without those at their defaults.
@@ -43,13 +44,18 @@ def get_task(name: str) -> Task:
     if name.endswith(declared.SUFFIX):
         return declared.read(name)
     kind, _, text = name.partition(":")
+    paths = [os.path.abspath(path) for path in os.environ.get(FILES, "").split(os.pathsep) if path]
+    folders = [path for path in paths if os.path.isdir(path)]
+    if kind == harness.KIND:
+        return harness.get(text, tuple(folders))
     tasks = dict(_TASKS)
-    for path in filter(None, os.environ.get(FILES, "").split(os.pathsep)):
-        tasks |= _tasks_of(os.path.abspath(path))
+    for path in paths:
+        if path not in folders:
+            tasks |= _tasks_of(path)
     if kind not in tasks:
         raise UserError(
-            f"Got task {name!r}, expected one of {', '.join(sorted(tasks))}, or a file that declares one; "
-            f"change the task's name, or set {FILES} to the Python file that has it."
+            f"Got task {name!r}, expected one of {', '.join(sorted(tasks))}, {harness.KIND}:NAME, or a file "
+            f"that declares one; change the task's name, or set {FILES} to the Python file that has it."
         )
     return options.parse(tasks[kind], text)
 

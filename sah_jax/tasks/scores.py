@@ -3,9 +3,9 @@
 Two kinds of metric. A mean has one number an example, and the sample standard error of that mean.
 A pooled metric (corpus BLEU, a rate over instructions) is no mean over examples: it has a vector
 of counts an example, and its standard error is that of the bootstrap over examples (Efron 1979;
-for corpus BLEU Koehn 2004): the standard deviation over `RESAMPLES` draws, with replacement, of as
-many examples as there are. The draws are integers of a generator whose stream NumPy has frozen
-(`RandomState`), so that they are the same on every machine.
+for corpus BLEU Koehn 2004): the standard deviation over `RESAMPLES` draws (fewer where pooling takes
+long), with replacement, of as many examples as there are. The draws are integers of a generator
+whose stream NumPy has frozen (`RandomState`), so that they are the same on every machine.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -48,14 +49,14 @@ class Score:
         value: What the metric says.
         stderr: Its standard error; NaN for a single example, whose spread is unknown.
         outcomes: What the metric is made of, an entry for each example in their order: a number
-            where it is a mean, a tuple of counts where it is pooled. Two scores over the same
-            examples can be compared in pairs.
+            where it is a mean, a tuple of counts where it is pooled, what else a metric of another
+            library pools. Two scores over the same examples can be compared in pairs.
         metrics: All metrics by name, the primary one first.
     """
 
     value: float
     stderr: float
-    outcomes: tuple[float | tuple[int, ...], ...]
+    outcomes: tuple[Any, ...]
     metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
 
     @property
@@ -110,14 +111,48 @@ class Score:
             UserError: If there are no examples.
         """
         outcomes = tuple(tuple(int(count) for count in row) for row in counts)
-        _check_some(outcomes)
         rows = np.array(outcomes, np.int64)
-        value, stderr = pool(rows), math.nan
-        if len(rows) > 1:
+        return cls._bootstrapped(outcomes, lambda draw: pool(rows[draw]), name, num, RESAMPLES)
+
+    @classmethod
+    def aggregated(
+        cls, outcomes: Sequence[Any], aggregate: Callable[[list], float], name: str, resamples: int
+    ) -> Score:
+        """Summarises examples by what a function makes of the list of all, with its bootstrap error.
+
+        Args:
+            outcomes: One thing per scored example.
+            aggregate: From a list of such things to what the metric says.
+            name: What the metric is called.
+            resamples: How many draws the standard error is made of.
+
+        Returns:
+            The score.
+
+        Raises:
+            UserError: If there are no examples.
+        """
+        of = lambda draw: float(aggregate([outcomes[index] for index in draw]))
+        return cls._bootstrapped(tuple(outcomes), of, name, None, resamples)
+
+    @classmethod
+    def _bootstrapped(
+        cls,
+        outcomes: tuple,
+        pool: Callable[[np.ndarray], float],
+        name: str,
+        num: int | None,
+        resamples: int,
+    ) -> Score:
+        """Makes the score of a metric that says `pool(indices)` of any examples."""
+        _check_some(outcomes)
+        size = len(outcomes)
+        value, stderr = pool(np.arange(size)), math.nan
+        if size > 1:
             draw = np.random.RandomState(_SEED)
-            values = [pool(rows[draw.randint(0, len(rows), len(rows), np.int64)]) for _ in range(RESAMPLES)]
-            stderr = statistics.stdev(values)
-        return cls(value, stderr, outcomes, {name: Metric(value, stderr, num or len(rows))})
+            stderr = statistics.stdev(
+                pool(draw.randint(0, size, size, np.int64)) for _ in range(resamples))
+        return cls(value, stderr, outcomes, {name: Metric(value, stderr, num or size)})
 
     def beside(self, *others: Score) -> Score:
         """Returns this score with the metrics of others over the same examples beside its own."""

@@ -38,7 +38,7 @@ def base(tmp_path_factory):
 def test_a_program_is_made_scored_and_scored_again(
         base, shared_data, tmp_path, monkeypatch, name, families, selection):
     if name == "ifeval":
-        pytest.importorskip("lm_eval", reason="IFEval's checkers are the extra `ifeval`")
+        pytest.importorskip("lm_eval", reason="IFEval's checkers are the extra `lm_eval`")
     monkeypatch.setenv(preparing.MANUAL_DIR, str(shared_data))
     monkeypatch.setenv(preparing.DATA_DIR, str(tmp_path / "data"))
     monkeypatch.setattr(evaluate, "_BATCH_SIZE", 2)

@@ -7,7 +7,7 @@ import pytest
 from sah_jax import cli, errors
 from sah_jax.tasks import datasets, instructions, registry, scores
 
-pytest.importorskip("lm_eval", reason="IFEval's checkers are the extra `ifeval`")
+pytest.importorskip("lm_eval", reason="IFEval's checkers are the extra `lm_eval`")
 
 TASK, REFERENCE = registry.get_task("ifeval"), registry.get_task("ifeval:reference")
 RESPONSES = "input_response_data_gpt4_20231107_145030.jsonl"

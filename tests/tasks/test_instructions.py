@@ -8,7 +8,7 @@ import pytest
 from sah_jax import errors
 from sah_jax.tasks import instructions
 
-pytest.importorskip("lm_eval", reason="IFEval's checkers are the extra `ifeval`")
+pytest.importorskip("lm_eval", reason="IFEval's checkers are the extra `lm_eval`")
 
 TEXTS = ["Dr. Smith met her. The two talked.", "He saw the sea. It was the end of the day."]
 

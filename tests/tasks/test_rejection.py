@@ -9,7 +9,7 @@ from sah_jax.models import sampling
 from sah_jax.tasks import datasets, instructions, registry, rejection
 from sah_jax.tasks.datasets import preparing
 
-pytest.importorskip("lm_eval", reason="IFEval's checkers are the extra `ifeval`")
+pytest.importorskip("lm_eval", reason="IFEval's checkers are the extra `lm_eval`")
 
 NO_COMMA = {"prompt": "Say hello.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
 

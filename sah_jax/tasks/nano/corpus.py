@@ -17,9 +17,9 @@ CONTAINS_NEVER = (
 """The marks of the tasks' own formats."""
 
 _SKILLS = (
-    (0.50, math_documents.KINDS),
-    (0.25, translate_documents.KINDS),
-    (0.25, follow_documents.KINDS),
+    (0.40, math_documents.KINDS),
+    (0.38, translate_documents.KINDS),
+    (0.22, follow_documents.KINDS),
 )
 """The shares of the documents of each skill, with their kinds."""
 
