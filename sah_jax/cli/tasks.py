@@ -78,7 +78,7 @@ def sample(arguments: list[str]) -> None:
 
     PROMPTS has a JSON object a line, with prompt and, unless random ones are to be added,
     instruction_id_list and kwargs as IFEval has them. Put the file into manual_dir as
-    ifeval/ifeval_train.jsonl.
+    ifeval/ifeval_train.jsonl. A stopped run goes on from OUT.partial.
     """
     values = flags.FlagValues()
     common.define_model(values, "Model that answers.")
@@ -97,18 +97,18 @@ def sample(arguments: list[str]) -> None:
 
     prompts = rejection.read_prompts(path, values.seed)
     base, adapted = common.adapted(values)
-    found = rejection.accepted(
-        base, adapted.variables(base), prompts, context=adapted.context, num=values.num,
-        temperature=values.temperature, max_new_tokens=values.max_new_tokens, seed=values.seed)
-    lines: list[str] = []
-    try:
-        for done, rows in enumerate(found, start=1):
-            lines += [json.dumps(row, ensure_ascii=False) for row in rows]
-            print(f"{done}/{len(prompts)} prompts: {len(lines)} answers accepted", flush=True)
-    finally:
-        # What was accepted is worth keeping, whatever ended it.
-        if lines:
-            common.write_file(values.out, "".join(f"{line}\n" for line in lines).encode())
+    settings = {name: values[name].value for name in ("num", "temperature", "max_new_tokens", "seed")}
+    log = rejection.Log(pathlib.Path(f"{values.out}.partial"), {
+        **settings, "prompts": rejection.digest(prompts), "base": base.digest, "program": adapted.digest()})
+    for rows in rejection.accepted(
+            base, adapted.variables(base), prompts, context=adapted.context, first=len(log.rows), **settings):
+        log.add(rows)
+        done = sum(map(len, log.rows))
+        print(f"{len(log.rows)}/{len(prompts)} prompts: {done} answers accepted", flush=True)
+    lines = [json.dumps(row, ensure_ascii=False) for rows in log.rows for row in rows]
+    if lines:
+        common.write_file(values.out, "".join(f"{line}\n" for line in lines).encode())
+    log.path.unlink()
     if not lines:
         raise errors.UserError(
             f"none of {values.num * len(prompts)} answers was accepted, so {values.out} was not written; ask "

@@ -8,6 +8,8 @@ reference's verifiers accepted everything.)
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import pathlib
 import random
@@ -64,6 +66,53 @@ def _prompt(record: formats.Record, rng: random.Random) -> Prompt:
     return Prompt(text, tuple(names), tuple(arguments))
 
 
+def digest(prompts: Sequence[Prompt]) -> str:
+    """Returns the SHA-256 of prompts and their instructions, in hexadecimal."""
+    return hashlib.sha256(repr(prompts).encode()).hexdigest()
+
+
+class Log:
+    """What was accepted for each prompt so far, in a file that a stopped run goes on from."""
+
+    def __init__(self, path: pathlib.Path, settings: Mapping[str, Any]):
+        """Reads the file, or begins it.
+
+        Args:
+            path: The file.
+            settings: What the answers hang on; those of another run are not gone on from.
+
+        Raises:
+            UserError: If the file is there and is of other settings, or cannot be written.
+        """
+        self.path, self.rows = path, []
+        first, *lines = _whole_lines(path) or [""]
+        if first and first != json.dumps(settings):
+            raise UserError(
+                f"{path}: is of a run with other settings ({first}), got {json.dumps(settings)}; remove it, "
+                "or give the settings of that run."
+            )
+        self.rows = [json.loads(line) for line in lines]
+        try:
+            # Without a line that was cut off.
+            path.write_text("".join(f"{line}\n" for line in (json.dumps(settings), *lines)))
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be written ({error.strerror}); choose another file."
+            ) from error
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        """Adds what was accepted for the next prompt."""
+        self.rows.append(rows)
+        with open(self.path, "a") as file:
+            file.write(f"{json.dumps(rows)}\n")
+
+
+def _whole_lines(path: pathlib.Path) -> list[str]:
+    if not path.exists():
+        return []
+    return path.read_text().split("\n")[:-1]
+
+
 def accepted(
     base: base_lib.BaseModel,
     variables: dict,
@@ -74,18 +123,20 @@ def accepted(
     temperature: float,
     max_new_tokens: int,
     seed: int,
+    first: int = 0,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Yields for each prompt the conversations that were accepted, as `ifeval_train` has them.
+    """Yields for each prompt, from a number on, the conversations accepted, as `ifeval_train` has them.
 
     Args:
         base, variables, context, temperature, max_new_tokens: See `sampling.sample`.
         prompts: What is asked.
         num: Answers sampled for each prompt; of equal ones, one is kept.
-        seed: Of the sampling.
+        seed: Of the sampling; what is drawn for a prompt hangs on it and the prompt's number.
+        first: How many prompts are left out.
     """
     task = IFEval()
     sentences = instructions.sentences([prompt.text for prompt in prompts])
-    for number, prompt in enumerate(prompts):
+    for number, prompt in enumerate(prompts[first:], start=first):
         texts = sampling.sample(
             base, variables, task.ask(prompt.text), num=num, seed=seed + number, context=context,
             temperature=temperature, max_new_tokens=max_new_tokens, stop=task.stop)

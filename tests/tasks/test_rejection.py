@@ -45,6 +45,32 @@ def test_what_verifiers_accept_is_kept_once_and_can_be_trained_on(tmp_path, monk
     assert json.loads(task.examples("selection", 1)[0].gold) == [["punctuation:no_comma"], [{}]]
 
 
+def test_a_stopped_run_goes_on_to_the_same_file(tmp_path, monkeypatch, capsys):
+    stop_at, asked = [13], []
+
+    def answers(base, variables, prompt, **options):
+        asked.append(options["seed"])
+        if len(asked) == stop_at[0]:
+            raise KeyboardInterrupt
+        return [f"Hello {options['seed'] % 3}", "no, never"][options["seed"] % 2 :]
+
+    monkeypatch.setattr(sampling, "sample", answers)
+    prompts = _write(tmp_path / "prompts.jsonl", *({**NO_COMMA, "prompt": f"Say {n}."} for n in range(20)))
+    command = ["sample", prompts, "--model=nano-step0", f"--out={tmp_path / 'out'}"]
+    assert cli.main(command) == cli.INTERRUPTED and not (tmp_path / "out").exists()
+    partial = tmp_path / "out.partial"
+    partial.write_text(partial.read_text()[:-2])  # as if it was killed while it wrote
+    capsys.readouterr()
+    assert cli.main([*command, "--seed=1"]) == cli.USER_ERROR
+    assert "is of a run with other settings" in capsys.readouterr().err
+    stop_at[0] = 0
+    assert cli.main(command) == 0 and not partial.exists()
+    # 12 prompts were done, the last of which was lost.
+    assert asked == [*range(13), *range(11, 20)]
+    assert cli.main([*command[:-1], f"--out={tmp_path / 'undisturbed'}"]) == 0
+    assert (tmp_path / "undisturbed").read_bytes() == (tmp_path / "out").read_bytes() != b""
+
+
 def test_nothing_is_written_where_nothing_is_accepted(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sampling, "sample", lambda *_, **__: ["no, never"])
     prompts = _write(tmp_path / "prompts.jsonl", NO_COMMA)
