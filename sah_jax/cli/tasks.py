@@ -1,5 +1,6 @@
 """Commands on tasks: data, score, sample, lm_eval."""
 
+import dataclasses
 import json
 import math
 import pathlib
@@ -42,6 +43,9 @@ def score(arguments: list[str]) -> None:
     flags.DEFINE_string(
         "task", None, "Task, with its options: flores or gsm8k:reference.", flag_values=values)
     flags.DEFINE_string("predictions", None, "File of predictions, JSON lines.", flag_values=values)
+    flags.DEFINE_string(
+        "against", None, "Another such file: compares the first metric on the items that both predict.",
+        flag_values=values)
     flags.DEFINE_integer(
         "num", None, "Only the first so many test items are asked for; default: all.", lower_bound=1,
         flag_values=values)
@@ -55,14 +59,17 @@ def score(arguments: list[str]) -> None:
     reference = f"{',' if ':' in values.task else ':'}reference" if values.reference else ""
     task = registry.get_task(values.task + reference)
     found = predictions.score(task, values.predictions, values.num)
+    against = values.against and predictions.compare(task, values.predictions, values.against, values.num)
+    or_none = lambda value: None if math.isnan(value) else value
     if values.json:
         print(json.dumps({
             "task": task.name, "num_scored": found.score.num_scored,
             "metrics": {
-                name: {"value": one.value, "stderr": None if math.isnan(one.stderr) else one.stderr,
-                       "num": one.num}
+                name: {"value": one.value, "stderr": or_none(one.stderr), "num": one.num}
                 for name, one in found.score.metrics.items()},
-            "missing": found.missing, "unknown": found.unknown}))
+            "missing": found.missing, "unknown": found.unknown,
+            **({"difference": dataclasses.asdict(against) | {"stderr": or_none(against.stderr)}}
+               if against else {})}))
         return
     print(f"{task.name}: {found.score.num_scored:,} test items scored")
     for name, one in found.score.metrics.items():
@@ -71,6 +78,10 @@ def score(arguments: list[str]) -> None:
             ("items without a prediction", found.missing), ("predictions of no test item", found.unknown)):
         if numbers:
             print(f"{len(numbers):,} {what}: {', '.join(map(str, numbers))}")
+    if against:
+        print(f"less {values.against}, on the {against.num:,} items that both predict:\n"
+              f"  {next(iter(found.score.metrics)):24} {against.value:9.4f} ± {against.stderr:.4f}  "
+              f"p = {against.p_value:.4f}")
 
 
 def sample(arguments: list[str]) -> None:

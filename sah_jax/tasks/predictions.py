@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sah_jax.errors import UserError
+from sah_jax.tasks import paired
 from sah_jax.tasks.base import Example, Task
 from sah_jax.tasks.datasets import checks, formats
 from sah_jax.tasks.scores import Score
@@ -46,12 +47,48 @@ def score(task: Task, path: str | os.PathLike[str], num: int | None = None) -> S
         UserError: If the file cannot be read, a line is no prediction or one of several for an
             item, a prompt is that of several items, no item is predicted, or the split is endless.
     """
+    num = _size(task, num)
+    examples = task.examples("test", num)
+    found, unknown = _found(task, path, examples)
+    order = sorted(found)
+    result = task.score([examples[index] for index in order], [found[index] for index in order])
+    return Scored(result, tuple(sorted(set(range(num)) - set(found))), tuple(unknown))
+
+
+def compare(
+    task: Task, path: str | os.PathLike[str], other: str | os.PathLike[str], num: int | None = None
+) -> paired.Difference:
+    """Compares two files of predictions on the items that both predict; see `score`.
+
+    Raises:
+        UserError: As `score`, or if no item is predicted by both.
+    """
+    num = _size(task, num)
+    examples = task.examples("test", num)
+    first, second = (_found(task, file, examples)[0] for file in (path, other))
+    order = sorted(set(first) & set(second))
+    if not order:
+        raise UserError(
+            f"{path}: predicts no item that {other} predicts, expected at least one; compare others."
+        )
+    asked = [examples[index] for index in order]
+    return paired.difference(*(
+        task.score(asked, [found[index] for index in order]) for found in (first, second)))
+
+
+def _size(task: Task, num: int | None) -> int:
     num = task.test_size() if num is None else num
     if num is None:
         raise UserError(
             f"Got no number of items of {task.name}, whose test split has no end; say how many."
         )
-    examples = task.examples("test", num)
+    return num
+
+
+def _found(
+    task: Task, path: str | os.PathLike[str], examples: Sequence[Example]
+) -> tuple[dict[int, str], list[str]]:
+    """Returns the response to each item that has one, and where predictions of no item stand."""
     unknown: list[str] = []
     found: dict[int, tuple[str, str]] = {}
     for where, index, response in _predictions(pathlib.Path(path), examples):
@@ -66,12 +103,10 @@ def score(task: Task, path: str | os.PathLike[str], num: int | None = None) -> S
             found[index] = where, response
     if not found:
         raise UserError(
-            f"{path}: predicts none of the {num} test items of {task.name}, expected indices from 0 "
-            "or the prompts of items; correct the file, or name another task."
+            f"{path}: predicts none of the {len(examples)} test items of {task.name}, expected indices "
+            "from 0 or the prompts of items; correct the file, or name another task."
         )
-    order = sorted(found)
-    result = task.score([examples[index] for index in order], [found[index][1] for index in order])
-    return Scored(result, tuple(sorted(set(range(num)) - set(found))), tuple(unknown))
+    return {index: response for index, (_, response) in found.items()}, unknown
 
 
 def _predictions(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,12 +52,14 @@ class Score:
             where it is a mean, a tuple of counts where it is pooled, what else a metric of another
             library pools. Two scores over the same examples can be compared in pairs.
         metrics: All metrics by name, the primary one first.
+        pool: From outcomes, an array with an entry for each example, to what the metric says of them.
     """
 
     value: float
     stderr: float
     outcomes: tuple[Any, ...]
     metrics: Mapping[str, Metric] = dataclasses.field(default_factory=dict)
+    pool: Callable[[np.ndarray], float] = dataclasses.field(default=np.mean, repr=False, compare=False)
 
     @property
     def num_scored(self) -> int:
@@ -111,8 +113,7 @@ class Score:
             UserError: If there are no examples.
         """
         outcomes = tuple(tuple(int(count) for count in row) for row in counts)
-        rows = np.array(outcomes, np.int64)
-        return cls._bootstrapped(outcomes, lambda draw: pool(rows[draw]), name, num, RESAMPLES)
+        return cls._bootstrapped(outcomes, pool, name, num, RESAMPLES)
 
     @classmethod
     def aggregated(
@@ -132,8 +133,8 @@ class Score:
         Raises:
             UserError: If there are no examples.
         """
-        of = lambda draw: float(aggregate([outcomes[index] for index in draw]))
-        return cls._bootstrapped(tuple(outcomes), of, name, None, resamples)
+        pool = lambda rows: float(aggregate(list(rows)))
+        return cls._bootstrapped(tuple(outcomes), pool, name, None, resamples)
 
     @classmethod
     def _bootstrapped(
@@ -144,15 +145,12 @@ class Score:
         num: int | None,
         resamples: int,
     ) -> Score:
-        """Makes the score of a metric that says `pool(indices)` of any examples."""
         _check_some(outcomes)
-        size = len(outcomes)
-        value, stderr = pool(np.arange(size)), math.nan
-        if size > 1:
-            draw = np.random.RandomState(_SEED)
-            stderr = statistics.stdev(
-                pool(draw.randint(0, size, size, np.int64)) for _ in range(resamples))
-        return cls(value, stderr, outcomes, {name: Metric(value, stderr, num or size)})
+        rows = as_rows(outcomes)
+        value, stderr = pool(rows), math.nan
+        if len(rows) > 1:
+            stderr = statistics.stdev(pool(rows[draw]) for draw in redraws(len(rows), resamples))
+        return cls(value, stderr, outcomes, {name: Metric(value, stderr, num or len(rows))}, pool)
 
     def beside(self, *others: Score) -> Score:
         """Returns this score with the metrics of others over the same examples beside its own."""
@@ -160,6 +158,23 @@ class Score:
         for other in others:
             metrics |= other.metrics
         return dataclasses.replace(self, metrics=metrics)
+
+
+def redraws(size: int, num: int) -> Iterator[np.ndarray]:
+    """Yields so many draws of the bootstrap over `size` examples: their indices, int64 [size]."""
+    draw = np.random.RandomState(_SEED)
+    for _ in range(num):
+        yield draw.randint(0, size, size, np.int64)
+
+
+def as_rows(outcomes: Sequence[Any]) -> np.ndarray:
+    """Returns outcomes as an array with an entry for each example: numbers, counts, or objects."""
+    first = outcomes[0]
+    if isinstance(first, int | float) or isinstance(first, tuple) and type(first[0]) is int:
+        return np.array(outcomes)
+    rows = np.empty(len(outcomes), object)
+    rows[:] = outcomes
+    return rows
 
 
 def rate(counts: np.ndarray) -> float:

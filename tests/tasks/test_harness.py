@@ -65,6 +65,8 @@ def test_each_filter_has_its_metric(get):
     right = [example.answer for example in examples]
     responses = [right[0], f" so{right[1]}", " none", right[3] + "\nWhat is 1 + 1?\n= 3"]
     score = task.score(examples, responses)
+    # What comes after a stop string is not read.
+    assert task.score(examples[:1], ["\n" + right[0]]).metrics["exact_match,any"].value == 0.0
     assert {name: one.value for name, one in score.metrics.items()} == {
         "exact_match,strict": 0.5, "exact_match,any": 0.75}
     assert score.outcomes == (1.0, 0.0, 0.0, 1.0) and score.value == 0.5

@@ -42,6 +42,24 @@ def test_it_is_the_score_that_a_study_gives(task, tmp_path):
     assert _score(task, tmp_path, *lines[::-1]).score == task.score(examples, responses)
 
 
+def test_two_files_are_compared_on_what_both_predict(task, tmp_path, capsys):
+    files = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    files[0].write_text('{"index": 0, "response": "2"}\n{"index": 1, "response": "3"}\n')
+    files[1].write_text('{"index": 1, "response": "7"}\n{"index": 2, "response": "4"}\n')
+    found = predictions.compare(task, *files)
+    assert (found.value, found.num) == (1.0, 1)
+    command = ["score", f"--task={task.name}", f"--predictions={files[0]}", f"--against={files[1]}"]
+    assert cli.main(command) == 0
+    out = capsys.readouterr().out
+    assert f"less {files[1]}, on the 1 items" in out and "1.0000 ± nan  p = 1.0000" in out
+    assert cli.main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["difference"] == {
+        "value": 1.0, "stderr": None, "p_value": 1.0, "num": 1}
+    files[1].write_text('{"index": 3, "response": "7"}\n')
+    with pytest.raises(errors.UserError, match="predicts no item that"):
+        predictions.compare(task, *files)
+
+
 def test_unknown_items_are_named_and_left_out(task, tmp_path):
     odd = ('{"index": 4, "response": ""}', '{"index": -1, "response": ""}', '{"prompt": "?", "response": ""}')
     found = _score(task, tmp_path, *odd, *LINES)
