@@ -25,7 +25,7 @@ from sah_jax.studies import rows as rows_lib
 
 Row = rows_lib.Row
 
-_MAX_COLUMNS = 4
+_MAX_COLUMNS = 5
 _PANEL_INCHES = (3.3, 2.7)
 _LEGEND_INCHES = 1.75
 _LEGEND_LINE_INCHES = 0.19

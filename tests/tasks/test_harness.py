@@ -18,6 +18,10 @@ def folder(tmp_path_factory):
         tmp_path_factory.mktemp("harness"),
         untrained="output_type: generate_until\ntraining_split: null\ndoc_to_text: '{{a}}'\n"
         "doc_to_target: '{{b}}'\n",
+        validated="output_type: generate_until\ntraining_split: null\nvalidation_split: train\n"
+        "doc_to_text: '{{a}} {{b}}'\ndoc_to_target: '{{b}}'\n",
+        tested="output_type: generate_until\ntraining_split: null\nvalidation_split: train\ntest_split: null\n"
+        "doc_to_text: '{{a}}'\ndoc_to_target: '{{b}}'\n",
         sampled="output_type: generate_until\ndoc_to_text: '{{a}}'\ndoc_to_target: '{{b}}'\n"
         "generation_kwargs: {do_sample: true, temperature: 0.7}\n",
         likelihood="output_type: loglikelihood\ndoc_to_text: '{{a}}'\ndoc_to_target: '{{b}}'\n",
@@ -124,10 +128,16 @@ def test_what_cannot_be_a_task_is_named(get, name, said):
         task.score(examples, [example.answer for example in examples][: len(task.stop) + 1])
 
 
-def test_a_task_without_training_items_is_tested_all_the_same(get):
-    task = get("untrained")
-    assert len(task.examples("test", 12)) == 12
-    with pytest.raises(errors.UserError, match="the train split of lm_eval:untrained, which has none"):
+def test_a_validation_split_is_trained_on_if_another_is_tested(get):
+    task = get("validated")
+    assert task.test_size() == 12 and len(task.examples("train", 70)) == 70
+
+
+@pytest.mark.parametrize(("name", "size"), [("untrained", 12), ("tested", 90)])
+def test_a_task_without_training_items_is_tested_all_the_same(get, name, size):
+    task = get(name)
+    assert task.test_size() == size
+    with pytest.raises(errors.UserError, match=f"the train split of lm_eval:{name}, which has none"):
         task.examples("train", 1)
 
 
