@@ -20,8 +20,8 @@ def folder(tmp_path_factory):
         "doc_to_target: '{{b}}'\n",
         validated="output_type: generate_until\ntraining_split: null\nvalidation_split: train\n"
         "doc_to_text: '{{a}} {{b}}'\ndoc_to_target: '{{b}}'\n",
-        tested="output_type: generate_until\ntraining_split: null\nvalidation_split: train\ntest_split: null\n"
-        "doc_to_text: '{{a}}'\ndoc_to_target: '{{b}}'\n",
+        tested="output_type: generate_until\ntraining_split: null\ntest_split: null\n"
+        "validation_split: train\ndoc_to_text: '{{a}}'\ndoc_to_target: '{{b}}'\n",
         sampled="output_type: generate_until\ndoc_to_text: '{{a}}'\ndoc_to_target: '{{b}}'\n"
         "generation_kwargs: {do_sample: true, temperature: 0.7}\n",
         likelihood="output_type: loglikelihood\ndoc_to_text: '{{a}}'\ndoc_to_target: '{{b}}'\n",
