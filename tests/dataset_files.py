@@ -11,7 +11,8 @@ PAIRS = [
     {"en": "The cat that was here is gone.", "fr": "Le chat qui était là est parti."},
     {"en": "She has been to the sea.\u2028Twice.", "fr": "Elle est allée à la mer.\u2028Deux fois."},
     {"en": "Go.", "fr": "Va !"}]
-IFEVAL = {"key": 1000, "prompt": "Use no commas.", "instruction_id_list": ["punctuation:no_comma", "a:b"],
+NUM_WORDS = "length_constraints:number_words"
+IFEVAL = {"key": 1000, "prompt": "Use no commas.", "instruction_id_list": ["punctuation:no_comma", NUM_WORDS],
           "kwargs": [{}, {"num_words": 300, "relation": None}]}
 ESNLI = {"premise": "A dog runs.", "hypothesis": "An animal moves.", "label": 0,
          "explanation_1": "A dog is an animal.", "explanation_2": "Running is moving.",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sah_jax import cli, errors
-from sah_jax.models import likelihood
+from sah_jax.models import generate, likelihood
 from sah_jax.programs import codec, registry
 from sah_jax.studies import rows
 from sah_jax.tasks import evaluate
@@ -132,11 +132,15 @@ def test_requests_are_answered_in_their_order_whatever_they_ask(model):
 
 
 def test_long_prompts_lose_their_beginning(model, tiny_base):
-    room = tiny_base.spec.max_positions - 1 - 5
-    kept, long = "ab" * room, "ab" * room
-    kept = kept[-room:]
-    asked = {"max_gen_toks": 5}
-    assert model.generate_until(_requests((long, asked))) == model.generate_until(_requests((kept, asked)))
+    room = tiny_base.spec.max_positions - 5
+    long, asked = "ab" * room, {"max_gen_toks": 5}
+    # The start token is the first to go.
+    expected = generate.continue_rows(
+        tiny_base, {"params": tiny_base.params}, [tiny_base.encode(long)[-room:]], [], max_new_tokens=5)
+    assert model.generate_until(_requests((long, asked))) == expected
+    fits = long[: room - 1]
+    assert model.generate_until(_requests((fits, asked))) == generate.generate(
+        tiny_base, {"params": tiny_base.params}, [fits], max_new_tokens=5)
     with pytest.raises(errors.UserError, match="lower max_gen_toks"):
         model.generate_until(_requests(("ab", {"max_gen_toks": tiny_base.spec.max_positions})))
     with pytest.raises(errors.UserError, match="which samples"):

@@ -31,7 +31,8 @@ class SahJax(model_lib.LM):
     """Answers the harness's requests with a base model under a program, on this process's devices.
 
     The start token stands before every text, as it did when the program was fitted: what the harness's
-    `hf` model does with add_bos_token=True. A text that is too long loses its first tokens, as there.
+    `hf` model does with add_bos_token=True. A text that is too long loses its first tokens, as there: of
+    the base alone the start token too, while under a program what the program puts first stays.
     Batches are those of studies; the runner's `batch_size` and `device` change nothing.
     """
 
@@ -109,14 +110,17 @@ class SahJax(model_lib.LM):
         texts = [""] * len(requests)
         for keywords, members in alike.items():
             asked = harness.generation(json.loads(keywords), "a request")
-            room = self._base.spec.max_positions - asked["max_gen_toks"] - len(prefix)
-            rows = [self._base.encode(requests[index].args[0])[-max(room, 1) :] for index in members]
-            if room < 1 or not all(rows):
+            room = self._base.spec.max_positions - asked["max_gen_toks"]
+            before = prefix if self._adapted.context else []
+            rows = [self._base.encode(requests[index].args[0]) for index in members]
+            if room <= len(prefix) or not all(rows):
                 raise errors.UserError(
                     f"a request has an empty prompt, or {asked['max_gen_toks']} new tokens leave no room for "
                     f"one among the model's {self._base.spec.max_positions} positions; lower max_gen_toks.")
+            # Where a prompt is cut, the start token goes first.
+            rows = [(prefix[len(before) :] + row)[len(before) - room :] for row in rows]
             found = generate.continue_rows(
-                self._base, self._variables, rows, prefix, max_new_tokens=asked["max_gen_toks"],
+                self._base, self._variables, rows, before, max_new_tokens=asked["max_gen_toks"],
                 stop=[text for text in asked["until"] if text])
             for index, text in zip(members, found, strict=True):
                 texts[index] = text

@@ -56,14 +56,19 @@ def score(arguments: list[str]) -> None:
         raise errors.UserError("--task and --predictions are both needed; see sah score --help.")
     from sah_jax.tasks import predictions, registry
 
-    reference = f"{',' if ':' in values.task else ':'}reference" if values.reference else ""
-    task = registry.get_task(values.task + reference)
+    kind, _, said = values.task.partition(":")
+    if values.reference and (kind == "lm_eval" or values.task.endswith(".toml")):
+        raise errors.UserError(f"got --reference with {values.task}, which has no reference; leave it out.")
+    if values.reference and "reference" not in said.split(","):
+        said = f"{said},reference" if said else "reference"
+    task = registry.get_task(f"{kind}:{said}" if said else values.task)
     found = predictions.score(task, values.predictions, values.num)
     against = values.against and predictions.compare(task, values.predictions, values.against, values.num)
+    data = task.data(("test",))
     or_none = lambda value: None if math.isnan(value) else value
     if values.json:
         print(json.dumps({
-            "task": task.name, "num_scored": found.score.num_scored,
+            "task": task.name, "data": dict(data), "num_scored": found.score.num_scored,
             "metrics": {
                 name: {"value": one.value, "stderr": or_none(one.stderr), "num": one.num}
                 for name, one in found.score.metrics.items()},
@@ -72,6 +77,8 @@ def score(arguments: list[str]) -> None:
                if against else {})}))
         return
     print(f"{task.name}: {found.score.num_scored:,} test items scored")
+    for name, digest in data.items():
+        print(f"  {name}, SHA-256 {digest[:16]}...")
     for name, one in found.score.metrics.items():
         print(f"  {name:24} {one.value:9.4f} ± {one.stderr:.4f}  over {one.num:,}")
     for what, numbers in (
@@ -114,9 +121,9 @@ def sample(arguments: list[str]) -> None:
     for rows in rejection.accepted(
             base, adapted.variables(base), prompts, context=adapted.context, first=len(log.rows), **settings):
         log.add(rows)
-        done = sum(map(len, log.rows))
+        done = len(log.accepted())
         print(f"{len(log.rows)}/{len(prompts)} prompts: {done} answers accepted", flush=True)
-    lines = [json.dumps(row, ensure_ascii=False) for rows in log.rows for row in rows]
+    lines = [json.dumps(row, ensure_ascii=False) for row in log.accepted()]
     if lines:
         common.write_file(values.out, "".join(f"{line}\n" for line in lines).encode())
     log.path.unlink()

@@ -45,7 +45,8 @@ def loglikelihoods(
       variables: `params` and, for an adapted model, `program`.
       pairs: (prompt, continuation).
       context: tokens before every prompt.
-      cut: drops the first tokens of a prompt that is too long.
+      cut: drops the first tokens of a prompt that is too long, and then, without a context, the start
+        token too, as the harness does.
       start: puts the start token first; without, only where nothing else is before the continuation.
 
     Raises:
@@ -65,9 +66,9 @@ def loglikelihoods(
                 "in all but the last; shorten context or prompt.")
         if len(inner) > left:
             logging.warning(
-                "The first %d of %d tokens of the prompt %r are left out.", len(inner) - left, len(inner),
-                prompt[:40])
-            inner = inner[len(inner) - left :]
+                "The prompt %r has %d tokens, of which the first are left out.", prompt[:40], len(inner))
+            prefix = prefix if context else []
+            inner = inner[-(base.spec.max_positions + 1 - len(prefix) - len(after)) :]
         rows.append((prefix + inner, after))
     return of_rows(base, variables, rows)
 

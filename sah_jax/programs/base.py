@@ -48,10 +48,12 @@ class Family(Protocol):
     Attributes:
       name: the family's name in configs, rows and program files.
       Setting: a frozen dataclass of the family's settings.
+      reads_examples: whether `fit` asks for training examples, so that other ones are another program.
     """
 
     name: str
     Setting: type
+    reads_examples: bool
 
     def fit(self, setting: Any, base: base_lib.BaseModel, task: task_lib.Task, seed: int,
             report: Report, checkpoints: checkpoints_lib.Plan | None = None) -> Any:

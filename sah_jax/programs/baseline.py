@@ -8,6 +8,7 @@ class Baseline:
     """Nothing is fitted and nothing is added."""
 
     name = "baseline"
+    reads_examples = False
     Setting = prompt.NoSetting
 
     def fit(self, setting, base, task, seed, report, checkpoints=None) -> None:

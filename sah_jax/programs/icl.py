@@ -23,6 +23,7 @@ class Icl(prompt.PromptFamily):
     """
 
     name = "icl"
+    reads_examples = True
     Setting = IclSetting
 
     def fit(self, setting, base, task, seed, report, checkpoints=None) -> list[int]:

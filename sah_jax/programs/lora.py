@@ -65,6 +65,7 @@ class Lora:
     """Quantised low-rank adapters on the seven projections of every layer."""
 
     name = "lora"
+    reads_examples = True
     Setting = LoraSetting
 
     def fit(self, setting, base, task, seed, report, checkpoints=None) -> LoraTheta:

@@ -80,6 +80,7 @@ class Online:
     """Prequentially coded training data."""
 
     name = "online"
+    reads_examples = True
     Setting = OnlineSetting
 
     def fit(self, setting, base, task, seed, report, checkpoints=None) -> OnlineTheta:

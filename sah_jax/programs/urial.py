@@ -7,6 +7,7 @@ class Urial(prompt.PromptFamily):
     """The task's written prompt, coded under the base model."""
 
     name = "urial"
+    reads_examples = False
     Setting = prompt.NoSetting
 
     def fit(self, setting, base, task, seed, report, checkpoints=None) -> list[int]:

@@ -14,6 +14,7 @@ from sah_jax.models import quantize, sharding, sources
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import registry
 from sah_jax.studies import rows as rows_lib
+from sah_jax.tasks import base as task_lib
 from sah_jax.tasks import registry as task_registry
 
 
@@ -153,7 +154,7 @@ class Point:
 
     def name(self, config: StudyConfig, model: str, base_digest: str) -> str:
         """Returns the point's name: readable, and different where anything that matters is."""
-        content = [base_digest, config.dtype, self.task, self.family, self.setting, self.seed,
+        content = [base_digest, config.dtype, self.task_digest(config), self.family, self.setting, self.seed,
                    config.num_selection, config.num_test, config.selection, config.check]
         # Points of one device keep the names they had before there were meshes.
         content += [config.mesh, config.remat] if (config.mesh, config.remat) != ("", "none") else []
@@ -162,6 +163,12 @@ class Point:
         # A folder's name; the digest tells tasks apart that are spelled alike in it.
         task = re.sub(r"[^\w.-]+", "-", self.task)
         return f"{model}.{task}.{self.family}.{digest[:10]}"
+
+
+    def task_digest(self, config: StudyConfig) -> str:
+        """Returns the digest of the task with all data that the point hangs on."""
+        trained = ("train",) if registry.get_family(self.family).reads_examples else ()
+        return task_lib.digest(task_registry.get_task(self.task), ("test", config.selection, *trained))
 
 
 def points(config: StudyConfig) -> Iterator[Point]:

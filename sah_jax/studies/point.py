@@ -40,7 +40,7 @@ def make(
     report("scoring")
     selection = _score(config, base, program, task, config.selection, config.num_selection)
     test = _score(config, base, program, task, "test", config.num_test)
-    record = _record(config, base, point, program, selection, test)
+    record = _record(config, base, point, program, task, selection, test)
     hosts.from_first(lambda: sidecar.write_folder(folder, program.data, record))
     if checkpoints is not None:
         checkpoints.remove()
@@ -54,7 +54,8 @@ def make(
         selection_split=config.selection, selection_performance=selection.value,
         selection_stderr=selection.stderr, selection_num_scored=selection.num_scored,
         numerics_digest=numerics.digest(record["profile"]), adapted_digest=program.adapted.digest(),
-        base_digest=base.digest, wall_time_s=round(time.monotonic() - started, 3))
+        base_digest=base.digest, task_digest=record["scores"]["task_digest"],
+        wall_time_s=round(time.monotonic() - started, 3))
 
 
 def _score(config, base, program: codec.Program, task, split: str, num: int) -> task_lib.Score:
@@ -62,7 +63,7 @@ def _score(config, base, program: codec.Program, task, split: str, num: int) -> 
     return evaluate.evaluate(base, adapted.variables(base), task, split, num, adapted.context)
 
 
-def _record(config, base, point, program, selection, test) -> dict[str, Any]:
+def _record(config, base, point, program, task, selection, test) -> dict[str, Any]:
     """Returns the sidecar, see `sidecar.read`."""
     return views.file_record(program, base) | {
         "family": point.family,
@@ -72,6 +73,8 @@ def _record(config, base, point, program, selection, test) -> dict[str, Any]:
         "scores": {
             "task": point.task, "num_test": config.num_test, "performance": test.value,
             "performance_stderr": test.stderr, "selection_split": config.selection,
+            "task_digest": task_lib.digest(task, ("test", config.selection)),
+            "data": dict(task.data(("test", config.selection))),
             "num_selection": config.num_selection, "selection_performance": selection.value,
             "selection_stderr": selection.stderr,
         },

@@ -15,6 +15,7 @@ from sah_jax import errors, hosts
 from sah_jax.models import base as base_lib
 from sah_jax.programs import codec
 from sah_jax.studies import verification
+from sah_jax.tasks import base as task_lib
 from sah_jax.tasks import evaluate
 from sah_jax.tasks import registry as task_registry
 
@@ -85,7 +86,8 @@ def rebuild(
 
     Returns:
       A JSON object: `base_name`, `base_digest`, `family`, `adapted_digest`, `bits`, `ideal_bits`, the
-      ledger's integer bits by field, and for each split its [value, standard error].
+      ledger's integer bits by field, for each split its [value, standard error], and the task's data with
+      their digest.
 
     Raises:
       UserError: the file does not decode, or the task is none.
@@ -93,9 +95,9 @@ def rebuild(
     decoded = codec.read(data, base, "the program")
     variables, context = decoded.adapted.variables(base), decoded.adapted.context
     scores = {}
+    asked = task_registry.get_task(task)
     for split, num in splits.items():
-        score = evaluate.evaluate(
-            base, variables, task_registry.get_task(task), split, num, context)
+        score = evaluate.evaluate(base, variables, asked, split, num, context)
         scores[split] = [score.value, score.stderr]
     return {
         "base_name": base.name,
@@ -106,4 +108,6 @@ def rebuild(
         "ideal_bits": decoded.ideal_bits,
         "ledger": [[entry.field, entry.bits] for entry in decoded.ledger],
         "scores": scores,
+        "task_digest": task_lib.digest(asked, splits),
+        "data": dict(asked.data(splits)),
     }

@@ -51,6 +51,7 @@ class Row:
       numerics_digest: names the numerics profile the file was written under.
       adapted_digest: names the weights and prompts that the decoded file gives.
       base_digest: names the base model's weights.
+      task_digest: names the task with the data that it was scored on, see `tasks.base.digest`.
       wall_time_s: how long the point took, in seconds.
     """
 
@@ -76,6 +77,7 @@ class Row:
     numerics_digest: str
     adapted_digest: str
     base_digest: str
+    task_digest: str
     wall_time_s: float
 
     def __post_init__(self):
@@ -260,5 +262,6 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "numerics_digest": _HEX,
     "adapted_digest": _HEX,
     "base_digest": _HEX,
+    "task_digest": _HEX,
     "wall_time_s": _SIZE,
 }

@@ -27,7 +27,8 @@ _TEXTS_SHAPE = _FILE_SHAPE | {"tokens_digest": str, "adapted_digest": str}
 _PROGRAM_SHAPE = _FILE_SHAPE | {
     "adapted_digest": str, "setting": dict, "seed": int,
     "scores": {
-        "task": str, "num_test": int, "performance": float, "performance_stderr": float,
+        "task": str, "task_digest": str, "data": dict, "num_test": int, "performance": float,
+        "performance_stderr": float,
         "selection_split": str, "num_selection": int, "selection_performance": float,
         "selection_stderr": float,
     },

@@ -161,6 +161,10 @@ def _difference(got: Mapping[str, Any], record: Mapping[str, Any]) -> str:
         scores["selection_split"]: [scores["selection_performance"], scores["selection_stderr"]],
         "test": [scores["performance"], scores["performance_stderr"]],
     }
+    if got["task_digest"] != scores["task_digest"]:
+        was, now = scores["data"], got["data"]
+        changed = sorted({*was, *now} - {name for name in was if was[name] == now.get(name)})
+        return f"the data of {scores['task']} are others than it was scored on: {', '.join(changed) or 'all'}"
     expected = {
         "base_name": record["base"]["name"],
         "base_digest": record["base"]["digest"],
@@ -185,7 +189,8 @@ def row_difference(row: rows.Row, record: Mapping[str, Any]) -> str:
         "model_name": record["base"]["name"],
         "bits": record["bits"], "ideal_bits": record["ideal_bits"], "seed": record["seed"],
         "program_sha256": record["program_sha256"], "adapted_digest": record["adapted_digest"],
-        "base_digest": record["base"]["digest"], "strategy_hparams": record["setting"],
+        "base_digest": record["base"]["digest"], "task_digest": scores["task_digest"],
+        "strategy_hparams": record["setting"],
         "performance": scores["performance"], "performance_stderr": scores["performance_stderr"],
         "num_scored": scores["num_test"], "selection_split": scores["selection_split"],
         "selection_performance": scores["selection_performance"],

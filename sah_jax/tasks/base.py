@@ -6,7 +6,9 @@ stops, and scores the texts that came back; everything else is up to the caller.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -82,6 +84,18 @@ class Task(Protocol):
         """Returns how many items the test split has; None if there is no end of them."""
         ...
 
+    def data(self, splits: Iterable[str]) -> Mapping[str, str]:
+        """Returns what the examples of some splits, and how they are scored, come from.
+
+        Returns:
+            A name for each source, with what tells it from others of that name: for data of a file, the
+            SHA-256 of what was read. What the package itself does is not part of it.
+
+        Raises:
+            UserError: If a split has no source.
+        """
+        ...
+
     def extract(self, response: str) -> str:
         """Returns the final answer in a response, or the empty string if it has none."""
         ...
@@ -98,6 +112,24 @@ class Task(Protocol):
             UserError: If the two differ in number.
         """
         ...
+
+
+def digest(task: Task, splits: Iterable[str]) -> str:
+    """Returns the SHA-256 of a task's name and the data of some splits, in hexadecimal."""
+    return digest_of([task.name, *sorted(task.data(splits).items())])
+
+
+def digest_of(things: Iterable) -> str:
+    """Returns the SHA-256 of things as JSON, and as Python writes them where that has no word for them."""
+    found = hashlib.sha256()
+    for thing in things:
+        found.update(json.dumps(thing, sort_keys=True, default=repr).encode() + b"\n")
+    return found.hexdigest()
+
+
+def source_of(split: str) -> str:
+    """Returns the source of a split: "train" for training and held-out items, or "test"."""
+    return "test" if split == "test" else "train"
 
 
 def check_split(split: str) -> None:

@@ -9,17 +9,18 @@ import dataclasses
 import pathlib
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sah_jax.errors import UserError
-from sah_jax.tasks.base import check_paired, cut_at_stop, Example
+from sah_jax.tasks.base import check_paired, cut_at_stop, digest_of, Example, source_of
 from sah_jax.tasks.datasets import formats
 from sah_jax.tasks.scores import Score
 from sah_jax.tasks.tabular import Row, TabularTask
 
 SUFFIX = ".toml"
+SOURCES = ("train", "test")
 
 _WHERE = "file and line"
 
@@ -55,8 +56,18 @@ class DeclaredTask(TabularTask):
 
     def rows(self, split: str) -> Sequence[Row]:
         """See `TabularTask.rows`."""
-        path = pathlib.Path(self.path).parent / (self.train if split == "train" else self.test)
+        path = pathlib.Path(self.path).parent / self._file(split)
         return [{"fields": record.values, _WHERE: record.where} for record in formats.read(path)]
+
+    def data(self, splits: Iterable[str]) -> dict[str, str]:
+        """See `Task.data`."""
+        sources = sorted(set(map(source_of, splits)))
+        rows = {self._file(one): digest_of(row["fields"] for row in self.rows(one)) for one in sources}
+        return rows | {pathlib.Path(self.path).name: digest_of(
+            [value for name, value in dataclasses.asdict(self).items() if name not in ("path", *SOURCES)])}
+
+    def _file(self, source: str) -> str:
+        return self.train if source == "train" else self.test
 
     def about(self, row: Row) -> str:
         """Returns the prompt."""
@@ -64,7 +75,14 @@ class DeclaredTask(TabularTask):
 
     def example(self, row: Row, split: str) -> Example:
         """See `TabularTask.example`."""
-        return Example(*(self._filled(name, row) for name in ("prompt", "answer", "gold")))
+        prompt, answer, gold = (self._filled(name, row) for name in ("prompt", "answer", "gold"))
+        if not gold.strip() or self.extract(answer) != gold.strip():
+            raise UserError(
+                f"{row[_WHERE]}: has the gold {gold!r}, and the answer {answer!r} gives "
+                f"{self.extract(answer)!r}, expected the same, or no response could be right; correct the "
+                f"item or {self.path}."
+            )
+        return Example(prompt, answer, gold.strip())
 
     def extract(self, response: str) -> str:
         """See `Task.extract`."""
@@ -81,8 +99,9 @@ class DeclaredTask(TabularTask):
 
     def _filled(self, name: str, row: Row) -> str:
         try:
-            return getattr(self, name).format_map(row["fields"])
-        except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+            said = {field: value for field, value in row["fields"].items() if value is not None}
+            return getattr(self, name).format_map(said)
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError, MemoryError) as error:
             raise UserError(
                 f"{row[_WHERE]}: does not fill the {name} of {self.path} ({error!r}), expected an object "
                 "with the fields that stand in braces there; correct one of the two."
@@ -111,9 +130,10 @@ def read(path: str) -> DeclaredTask:
 
 
 def _checked(path: str, key: str, value: Any, kind: str) -> Any:
-    if kind.startswith("tuple") and isinstance(value, list) and all(isinstance(one, str) for one in value):
+    texts = isinstance(value, list) and all(isinstance(one, str) and one for one in value)
+    if kind.startswith("tuple") and texts:
         return tuple(value)
-    if type(value).__name__ != kind:
+    if type(value).__name__ != kind or kind == "int" and value < 1:
         raise UserError(f"{path}: the key {key!r} is {value!r}, expected {_KINDS[kind]}; correct it.")
     if key == "extract":
         try:
@@ -126,7 +146,7 @@ def _checked(path: str, key: str, value: Any, kind: str) -> Any:
 
 
 _KINDS: Mapping[str, str] = {
-    "str": "a text", "int": "a whole number", "tuple[str, ...]": "a list of texts"}
+    "str": "a text", "int": "a whole number above 0", "tuple[str, ...]": "a list of texts, none empty"}
 
 
 def _text(path: pathlib.Path) -> str:

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 from sacrebleu.metrics import BLEU, CHRF
 
 from sah_jax.tasks import datasets, written_prompts
-from sah_jax.tasks.base import check_paired, Example
+from sah_jax.tasks.base import check_paired, cut_at_stop, Example
 from sah_jax.tasks.scores import Score
 from sah_jax.tasks.tabular import Row, TabularTask
 from sah_jax.tasks.translation import corpus_score
@@ -69,7 +69,9 @@ class Flores(TabularTask):
         return Example(f"English: {english}\nFrench:", f" {french}{end}", french, english)
 
     def extract(self, response: str) -> str:
-        """Returns the first line that is not empty."""
+        """Returns the first line; for the reference the first that is not empty."""
+        if not self.reference:
+            return cut_at_stop(response, self.stop).strip()
         return response.strip().partition("\n")[0].strip()
 
     def score(self, examples: Sequence[Example], responses: Sequence[str]) -> Score:

@@ -95,7 +95,7 @@ class Gsm8k(TabularTask):
         """
         if self.reference:
             return _reference_answer(response)
-        response = cut_at_stop(response, self.stop)
+        response = cut_at_stop(response, self.stop).replace("\N{MINUS SIGN}", "-")
         found = _MARKED.search(response)
         numbers = [found.group(1)] if found else _ANY.findall(response)
         return _plain(numbers[-1]) if numbers else ""

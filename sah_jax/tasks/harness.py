@@ -13,12 +13,13 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any, ClassVar
 
 from sah_jax.errors import UserError
-from sah_jax.tasks.base import check_paired, cut_at_stop, Example
+from sah_jax.tasks.base import check_paired, cut_at_stop, digest_of, Example, source_of
 from sah_jax.tasks.scores import Score
 from sah_jax.tasks.tabular import TabularTask
 
@@ -27,9 +28,6 @@ KIND = "lm_eval"
 # What the harness's models generate where a task does not say, and room left for a choice.
 _MOST_TOKENS = 256
 _CHOICE_TOKENS = 64
-
-# As in the harness, for metrics that are no mean.
-_RESAMPLES = 100
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,14 @@ class HarnessTask(TabularTask):
         """Returns the numbers of the split's documents; see `TabularTask.rows`."""
         return range(len(self._documents(split)))
 
+    def data(self, splits: Iterable[str]) -> dict[str, str]:
+        """See `Task.data`: the documents, and all of the task's file but where they are."""
+        sources = sorted(set(map(source_of, splits)))
+        config = self.task.dump_config()
+        rule = {key: value for key, value in config.items() if not key.startswith("dataset_")}
+        return {one: self._digests[one] for one in sources if self._documents(one) is not None} | {
+            f"lm_eval {metadata.version('lm_eval')}": digest_of([rule])}
+
     def about(self, row: int) -> str:
         """Returns the prompt of a training document."""
         prompt = self._prompt(self._documents("train")[row])
@@ -81,7 +87,7 @@ class HarnessTask(TabularTask):
 
     def example(self, row: int, split: str) -> Example:
         """See `TabularTask.example`; `gold` says which document it is."""
-        source = "test" if split == "test" else "train"
+        source = source_of(split)
         document = self._documents(source)[row]
         prompt, choices = self._prompt(document), ()
         if self._is_choice:
@@ -129,7 +135,7 @@ class HarnessTask(TabularTask):
             if aggregate is metrics.mean:
                 score = Score.of(values, name)
             else:
-                score = Score.aggregated(values, aggregate, name, _RESAMPLES)
+                score = Score.aggregated(values, aggregate, name)
             scores.append((not better, score))
         if not scores:
             return Score.of(())
@@ -198,6 +204,12 @@ class HarnessTask(TabularTask):
         elif self.task.has_validation_docs() and self.task.has_test_docs():
             train = self.task.validation_docs()
         return {"train": train, "test": self.task.eval_docs}
+
+    @functools.cached_property
+    def _digests(self) -> dict[str, str]:
+        return {
+            source: digest_of(documents)
+            for source, documents in self._splits.items() if documents is not None}
 
     @property
     def _is_choice(self) -> bool:

@@ -82,6 +82,32 @@ def follows(
     return strict, loose
 
 
+def problem(names: Sequence[str], arguments: Sequence[Any]) -> str:
+    """Says what is wrong with the instructions of an item, or "" if nothing is.
+
+    Where the checkers are not installed, only the arguments' shape is looked at.
+    """
+    if not names or len(names) != len(arguments) or not all(isinstance(name, str) for name in names):
+        return (f"got the instructions {names} and {len(arguments)} kwargs, expected at least one name and "
+                "one object for each")
+    if wrong := [one for one in arguments if not isinstance(one, Mapping)]:
+        return f"got {wrong[0]!r} among the kwargs, expected an object for each instruction"
+    try:
+        known = _checkers().instructions_registry.INSTRUCTION_DICT
+    except UserError:
+        return ""
+    for name, given in zip(names, arguments, strict=True):
+        if name not in known:
+            return f"got the instruction {name!r}, expected one of lm_eval's IFEval"
+        try:
+            with _repeatable(None):
+                known[name](name).build_description(
+                    **{key: value for key, value in given.items() if value is not None})
+        except Exception as error:  # each instruction checks its arguments in its own way, or not at all
+            return f"got the kwargs {dict(given)} for {name!r}, which takes no such ones ({error})"
+    return ""
+
+
 def add(prompt: str, num: int, rng: random.Random) -> tuple[str, tuple[str, ...], tuple[dict, ...]]:
     """Adds random instructions to a prompt, as many as go together.
 

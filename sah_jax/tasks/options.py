@@ -65,7 +65,14 @@ def _choices(cls: type) -> dict[str, tuple[str, ...]]:
     if not dataclasses.is_dataclass(cls):
         return {}
     kinds = typing.get_type_hints(cls)
-    return {field.name: typing.get_args(kinds[field.name]) for field in dataclasses.fields(cls)}
+    found = {field.name: typing.get_args(kinds[field.name]) for field in dataclasses.fields(cls)}
+    for name, values in found.items():
+        if kinds[name] is not bool and not (values and all(isinstance(value, str) for value in values)):
+            raise UserError(
+                f"The option {name!r} of task {cls.kind} is a {kinds[name]}, expected bool or a Literal of "
+                "texts; change the field of its class."
+            )
+    return found
 
 
 def _usage(key: str, values: tuple[str, ...]) -> str:

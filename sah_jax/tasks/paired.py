@@ -50,17 +50,18 @@ def difference(first: scores.Score, second: scores.Score) -> Difference:
         )
     rows = scores.as_rows((*first.outcomes, *second.outcomes))
     size = first.num_scored
+    num = scores.SLOW_RESAMPLES if rows.dtype == object else scores.RESAMPLES
     ones, others = rows[:size], rows[size:]
     of = lambda left, right: float(first.pool(left)) - float(first.pool(right))
     value, stderr = of(ones, others), math.nan
     if size > 1:
         stderr = statistics.stdev(
-            of(ones[draw], others[draw]) for draw in scores.redraws(size, scores.RESAMPLES))
+            of(ones[draw], others[draw]) for draw in scores.redraws(size, num))
     coin, larger = np.random.RandomState(_SEED), 0
-    for _ in range(scores.RESAMPLES):
+    for _ in range(num):
         swap = coin.randint(0, 2, size).astype(bool)
         left, right = ones.copy(), others.copy()
         left[swap], right[swap] = others[swap], ones[swap]
         # What differs in the last digits alone is as large.
         larger += abs(of(left, right)) >= abs(value) * (1 - 1e-9)
-    return Difference(value, stderr, (larger + 1) / (scores.RESAMPLES + 1), size)
+    return Difference(value, stderr, (larger + 1) / (num + 1), size)

@@ -124,6 +124,11 @@ def _predictions(
         said = record.values[key]
         if key == "index":
             known = {said} & set(range(len(examples)))
+            if known and not known <= items.get(record.values.get("prompt"), known):
+                raise UserError(
+                    f"{record.where}: got the index {said} with the prompt of another item, expected those "
+                    "of one; correct or remove one of the two."
+                )
         else:
             known = items.get(said, set())
         if len(known) > 1:

@@ -8,7 +8,7 @@ import os
 import sys
 
 from sah_jax.errors import UserError
-from sah_jax.tasks import declared, harness, options
+from sah_jax.tasks import declared, harness, options, tabular
 from sah_jax.tasks.base import Task
 from sah_jax.tasks.esnli import Esnli
 from sah_jax.tasks.flores import Flores
@@ -63,7 +63,7 @@ def get_task(name: str) -> Task:
 @functools.cache
 def _tasks_of(path: str) -> dict[str, type]:
     """Runs a file; returns its classes that have a `kind`, by it."""
-    module_name = f"sah_task_{os.path.basename(path).removesuffix('.py')}"
+    module_name = f"{tabular.USERS}{os.path.basename(path).removesuffix('.py')}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     try:
         module = importlib.util.module_from_spec(spec)
@@ -75,4 +75,4 @@ def _tasks_of(path: str) -> dict[str, type]:
         ) from error
     return {
         value.kind: value for value in vars(module).values()
-        if isinstance(value, type) and value.__module__ == module_name and hasattr(value, "kind")}
+        if isinstance(value, type) and value.__module__ == module_name and "kind" in vars(value)}

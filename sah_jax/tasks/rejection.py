@@ -47,9 +47,12 @@ def read_prompts(path: str | os.PathLike[str], seed: int = 0) -> list[Prompt]:
     Raises:
         UserError: If the file cannot be read, or a line is none.
     """
+    records = list(formats.read(pathlib.Path(path), ".jsonl"))
+    if not records:
+        raise UserError(f"{path}: holds no prompts, expected one a line; give another file.")
     return [
         _prompt(record, random.Random(f"ifeval {seed} {number}"))
-        for number, record in enumerate(formats.read(pathlib.Path(path), ".jsonl"))
+        for number, record in enumerate(records)
     ]
 
 
@@ -58,11 +61,8 @@ def _prompt(record: formats.Record, rng: random.Random) -> Prompt:
     if "instruction_id_list" not in record.values:
         return Prompt(*instructions.add(text, rng.randint(1, _MOST_INSTRUCTIONS), rng))
     names, arguments = (checks.field(record, name, list) for name in ("instruction_id_list", "kwargs"))
-    if not names or len(names) != len(arguments):
-        raise UserError(
-            f"{record.where}: has {len(names)} instructions and {len(arguments)} kwargs, expected at least "
-            "one of both; correct the row."
-        )
+    if problem := instructions.problem(names, arguments):
+        raise UserError(f"{record.where}: {problem}; correct the row.")
     return Prompt(text, tuple(names), tuple(arguments))
 
 
@@ -75,16 +75,16 @@ class Log:
     """What was accepted for each prompt so far, in a file that a stopped run goes on from."""
 
     def __init__(self, path: pathlib.Path, settings: Mapping[str, Any]):
-        """Reads the file, or begins it.
+        """Reads the file, if it is there.
 
         Args:
             path: The file.
             settings: What the answers hang on; those of another run are not gone on from.
 
         Raises:
-            UserError: If the file is there and is of other settings, or cannot be written.
+            UserError: If the file is of other settings.
         """
-        self.path, self.rows = path, []
+        self.path, self._settings = path, settings
         first, *lines = _whole_lines(path) or [""]
         if first and first != json.dumps(settings):
             raise UserError(
@@ -92,19 +92,28 @@ class Log:
                 "or give the settings of that run."
             )
         self.rows = [json.loads(line) for line in lines]
-        try:
-            # Without a line that was cut off.
-            path.write_text("".join(f"{line}\n" for line in (json.dumps(settings), *lines)))
-        except OSError as error:
-            raise UserError(
-                f"{path}: cannot be written ({error.strerror}); choose another file."
-            ) from error
 
     def add(self, rows: list[dict[str, Any]]) -> None:
-        """Adds what was accepted for the next prompt."""
+        """Adds what was accepted for the next prompt.
+
+        Raises:
+            UserError: If the file cannot be written.
+        """
         self.rows.append(rows)
-        with open(self.path, "a") as file:
-            file.write(f"{json.dumps(rows)}\n")
+        # Whole each time: a line that was cut off goes, and none is cut off.
+        part = self.path.with_name(f"{self.path.name}.part")
+        try:
+            part.write_text("".join(f"{json.dumps(one)}\n" for one in (self._settings, *self.rows)))
+            os.replace(part, self.path)
+        except OSError as error:
+            raise UserError(
+                f"{self.path}: cannot be written ({error.strerror}); choose another file."
+            ) from error
+
+    def accepted(self) -> list[dict[str, Any]]:
+        """Returns all that was accepted, each conversation once."""
+        found = {tuple(row["conversations"]): row for rows in reversed(self.rows) for row in reversed(rows)}
+        return list(reversed(found.values()))
 
 
 def _whole_lines(path: pathlib.Path) -> list[str]:

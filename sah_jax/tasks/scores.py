@@ -3,9 +3,9 @@
 Two kinds of metric. A mean has one number an example, and the sample standard error of that mean.
 A pooled metric (corpus BLEU, a rate over instructions) is no mean over examples: it has a vector
 of counts an example, and its standard error is that of the bootstrap over examples (Efron 1979;
-for corpus BLEU Koehn 2004): the standard deviation over `RESAMPLES` draws (fewer where pooling takes
-long), with replacement, of as many examples as there are. The draws are integers of a generator
-whose stream NumPy has frozen (`RandomState`), so that they are the same on every machine.
+for corpus BLEU Koehn 2004): the standard deviation over `RESAMPLES` draws (`SLOW_RESAMPLES` where
+another library pools), with replacement, of as many examples as there are. The draws are integers
+of a generator whose stream NumPy has frozen (`RandomState`): the same on every machine.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 from sah_jax.errors import UserError
 
 RESAMPLES = 1000
+SLOW_RESAMPLES = 100
 
 _SEED = 2602
 
@@ -117,7 +118,7 @@ class Score:
 
     @classmethod
     def aggregated(
-        cls, outcomes: Sequence[Any], aggregate: Callable[[list], float], name: str, resamples: int
+        cls, outcomes: Sequence[Any], aggregate: Callable[[list], float], name: str
     ) -> Score:
         """Summarises examples by what a function makes of the list of all, with its bootstrap error.
 
@@ -125,7 +126,6 @@ class Score:
             outcomes: One thing per scored example.
             aggregate: From a list of such things to what the metric says.
             name: What the metric is called.
-            resamples: How many draws the standard error is made of.
 
         Returns:
             The score.
@@ -134,7 +134,7 @@ class Score:
             UserError: If there are no examples.
         """
         pool = lambda rows: float(aggregate(list(rows)))
-        return cls._bootstrapped(tuple(outcomes), pool, name, None, resamples)
+        return cls._bootstrapped(tuple(outcomes), pool, name, None, SLOW_RESAMPLES)
 
     @classmethod
     def _bootstrapped(
@@ -169,8 +169,9 @@ def redraws(size: int, num: int) -> Iterator[np.ndarray]:
 
 def as_rows(outcomes: Sequence[Any]) -> np.ndarray:
     """Returns outcomes as an array with an entry for each example: numbers, counts, or objects."""
-    first = outcomes[0]
-    if isinstance(first, int | float) or isinstance(first, tuple) and type(first[0]) is int:
+    are_counts = all(isinstance(one, tuple) and all(type(n) is int for n in one) for one in outcomes)
+    if are_counts and len(set(map(len, outcomes))) == 1 or all(
+            isinstance(one, int | float) for one in outcomes):
         return np.array(outcomes)
     rows = np.empty(len(outcomes), object)
     rows[:] = outcomes

@@ -13,16 +13,21 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import pathlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sah_jax.errors import UserError
 from sah_jax.tasks import datasets, options
-from sah_jax.tasks.base import check_num, check_split, cut_at_stop, Example
+from sah_jax.tasks.base import check_num, check_split, cut_at_stop, digest_of, Example, source_of
 from sah_jax.tasks.scores import Score
 
 _SELECTION_SHARE = 16
+
+USERS = "sah_task_"
+"""Begins the names of modules that are files of the user's."""
 
 Row = Mapping[str, Any]
 
@@ -79,12 +84,25 @@ class TabularTask(abc.ABC):
         """See ``Task.test_size``."""
         return sum(1 for _ in self._in_order("test", 0))
 
+    def data(self, splits: Iterable[str]) -> dict[str, str]:
+        """See ``Task.data``: the rows of each source, and a file of the user's that the task is from."""
+        found = {}
+        for source in sorted(set(map(source_of, splits))):
+            rows = self.rows(source)
+            known = hasattr(rows, "digest")
+            found[rows.name if known else source] = rows.digest if known else digest_of(rows)
+        module = sys.modules[type(self).__module__]
+        if module.__name__.startswith(USERS):
+            path = pathlib.Path(module.__file__)
+            found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return found
+
     def extract(self, response: str) -> str:
         """See ``Task.extract``: by default what stands before a stop string."""
         return cut_at_stop(response, self.stop).strip()
 
     def _in_order(self, split: str, seed: int) -> Iterator[Example]:
-        rows = self.rows("test" if split == "test" else "train")
+        rows = self.rows(source_of(split))
         for row in rows if (split, seed) == ("test", 0) else datasets.shuffled(rows, seed):
             if split == "test" or split == self._side(row):
                 example = self.example(row, split)

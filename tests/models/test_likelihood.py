@@ -57,8 +57,14 @@ def test_long_prompts_are_refused_or_lose_their_beginning(tiny_base):
     (kept,) = likelihood.loglikelihoods(tiny_base, variables, [(fits, after)])
     with pytest.raises(errors.UserError, match=f"{positions - 3} of its prompt"):
         likelihood.loglikelihoods(tiny_base, variables, [("z" + fits, after)])
+    # The start token goes first; before a context it stays, and the prompt's own tokens go.
     (cut,) = likelihood.loglikelihoods(tiny_base, variables, [("z" + fits, after)], cut=True)
-    assert cut == kept
+    (bare,) = likelihood.of_rows(tiny_base, variables, [
+        (tiny_base.encode("z" + fits), tiny_base.encode(after))])
+    assert cut == bare != kept
+    held = [likelihood.loglikelihoods(tiny_base, variables, [(text, after)], context=(5,), cut=True)
+            for text in (fits[1:], "z" + fits)]
+    assert held[0] == held[1]
     with pytest.raises(errors.UserError, match="has 0 tokens"):
         likelihood.loglikelihoods(tiny_base, variables, [("a", "")])
 

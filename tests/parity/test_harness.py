@@ -74,6 +74,25 @@ def test_scores_and_likelihoods_are_those_with_transformers(run, largest):
             [bool(resp[0][1]) for resp in one] for one in expected]
 
 
+@pytest.mark.parametrize("start", [True, False])
+def test_long_texts_are_cut_as_with_transformers(folder, start):
+    import lm_eval.api.registry
+    from lm_eval.api.instance import Instance
+
+    from sah_jax.cli import harness
+
+    long = "Where is the cat? The cat sits on the mat. " * 60
+    pairs = [Instance("loglikelihood", {}, (text, " The dog."), 0) for text in (long, "A")]
+    asked = [Instance("generate_until", {}, (text, {"max_gen_toks": 9}), 0) for text in (long, "A dog")]
+    ours = harness.SahJax(model=str(folder), add_bos_token=start)
+    theirs = lm_eval.api.registry.get_model("hf")(
+        pretrained=str(folder), dtype="float32", device="cpu", **({} if start else {"add_bos_token": False}))
+    assert ours.generate_until(asked) == theirs.generate_until(asked, disable_tqdm=True)
+    for got, expected in zip(
+            ours.loglikelihood(pairs), theirs.loglikelihood(pairs, disable_tqdm=True), strict=True):
+        assert abs(got[0] - float(expected[0])) < NATS_BOUND and got[1] == bool(expected[1])
+
+
 def test_rolling_likelihoods_are_those_with_transformers(folder, largest):
     import lm_eval.api.registry
     from lm_eval.api.instance import Instance

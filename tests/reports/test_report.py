@@ -49,7 +49,8 @@ def _write_point(workdir, point, size, **changes):
         "adapted_digest": row.adapted_digest, "setting": row.strategy_hparams, "seed": row.seed,
         "base": {"name": row.model_name, "source": "nano", "digest": row.base_digest, "dtype": "float32"},
         "scores": {
-            "task": row.dataset_name, "num_test": row.num_scored, "performance": row.performance,
+            "task": row.dataset_name, "task_digest": row.task_digest, "data": {},
+            "num_test": row.num_scored, "performance": row.performance,
             "performance_stderr": row.performance_stderr, "selection_split": row.selection_split,
             "num_selection": row.selection_num_scored, "selection_stderr": row.selection_stderr,
             "selection_performance": row.selection_performance}}))

@@ -7,6 +7,7 @@ import pathlib
 import pytest
 
 from sah_jax import errors
+from sah_jax.programs import registry
 from sah_jax.studies import grid
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
@@ -84,6 +85,22 @@ def test_a_mesh_is_a_dictionary_or_a_text_and_is_resolved():
     assert grid.parse_config(GIVEN).mesh == ""
     for given in ({"data": 1, "fsdp": -1}, "fsdp=1", {"data": 1, "fsdp": 1, "tensor": 1}):
         assert grid.parse_config({**GIVEN, "mesh": given}).mesh == "data=1,fsdp=1,tensor=1"
+
+
+def test_points_of_other_data_have_names_of_their_own(monkeypatch):
+    config = grid.parse_config(GIVEN)
+    points = {point.family: point for point in grid.points(config)}
+    task = type(grid.task_registry.get_task(config.tasks[0]))
+    changed = []
+    monkeypatch.setattr(
+        task, "data", lambda self, splits: {one: str(one in changed) for one in splits}, raising=False)
+    names = lambda: {family: point.name(config, "nano", "base") for family, point in points.items()}
+    before = names()
+    changed.append("test")
+    assert not set(before.values()) & set(names().values())
+    changed[:] = ["train"]
+    trained = {family for family, name in names().items() if name != before[family]}
+    assert trained == {family for family in points if registry.get_family(family).reads_examples}
 
 
 def test_points_on_a_mesh_or_with_remat_have_names_of_their_own():

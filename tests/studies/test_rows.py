@@ -18,7 +18,7 @@ RECORD = {
     "ideal_bits": 801.7, "script_bits": 3704, "verified": True, "performance_stderr": 0.02,
     "num_scored": 400, "selection_split": "selection", "selection_performance": 0.26,
     "selection_stderr": 0.03, "selection_num_scored": 200, "numerics_digest": "ab",
-    "adapted_digest": "cd", "base_digest": "ef", "wall_time_s": 12.5,
+    "adapted_digest": "cd", "base_digest": "ef", "task_digest": "12", "wall_time_s": 12.5,
 }
 
 

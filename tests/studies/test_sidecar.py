@@ -17,7 +17,8 @@ RECORD = {
     "base": {"name": "nano", "source": "nano", "digest": "cd", "dtype": "float32"},
     "profile": {"NPROC": "1", "XLA_FLAGS": ""},
     "scores": {
-        "task": "nano_math", "num_test": 2, "performance": 0.5, "performance_stderr": 0.1,
+        "task": "nano_math", "task_digest": "ef", "data": {},
+        "num_test": 2, "performance": 0.5, "performance_stderr": 0.1,
         "selection_split": "selection", "num_selection": 2, "selection_performance": 0.5,
         "selection_stderr": 0.1},
 }

@@ -13,6 +13,7 @@ FITTING = {
     "bits": 72, "ideal_bits": 70.5,
     "ledger": [["family", 8], ["termination", 64]],
     "scores": {"selection": [0.5, 0.1], "test": [0.25, 0.2]},
+    "task_digest": "ef", "data": {"items": "12", "rule": "34"},
 }
 
 
@@ -25,7 +26,8 @@ def _record() -> dict:
         "base": {"name": "nano", "source": "nano", "digest": "cd", "dtype": "float32"},
         "profile": numerics.profile("float32"),
         "scores": {
-            "task": "nano_math", "num_test": 2, "performance": 0.25, "performance_stderr": 0.2,
+            "task": "nano_math", "task_digest": "ef", "data": {"items": "12", "rule": "34"},
+            "num_test": 2, "performance": 0.25, "performance_stderr": 0.2,
             "selection_split": "selection", "num_selection": 3, "selection_performance": 0.5,
             "selection_stderr": 0.1},
     }
@@ -71,6 +73,12 @@ def test_a_program_that_does_what_its_sidecar_says_is_verified(verify):
     assert verify.environment.items() >= {"NPROC": "1", "JAX_ENABLE_X64": "False"}.items()
 
 
+def test_other_data_are_named(verify):
+    said = verify(_said(task_digest="99", data={"items": "12", "rule": "56"}))
+    assert said == verification.Verdict(
+        False, "the data of nano_math are others than it was scored on: rule")
+
+
 def test_a_fresh_process_computes_the_model_as_the_writer_did(tmp_path, monkeypatch):
     placed = {"mesh": "data=2,fsdp=1,tensor=1", "decode_mesh": "data=1,fsdp=1,tensor=2", "remat": "dots",
               "quantization": "int8"}
@@ -104,7 +112,8 @@ _ROW = {
     "bits": 72, "seed": 0, "strategy_hparams": {}, "program_sha256": sidecar.file_digest(DATA),
     "ideal_bits": 70.5, "performance_stderr": 0.2, "num_scored": 2, "selection_split": "selection",
     "selection_performance": 0.5, "selection_stderr": 0.1, "selection_num_scored": 3, "adapted_digest": "ab",
-    "base_digest": "cd", "numerics_digest": numerics.digest(numerics.profile("float32"))}
+    "base_digest": "cd", "task_digest": "ef",
+    "numerics_digest": numerics.digest(numerics.profile("float32"))}
 
 
 @pytest.mark.parametrize("key, value", [
@@ -113,7 +122,8 @@ _ROW = {
     ("program_sha256", "0" * 64),
     ("ideal_bits", 1.0), ("performance_stderr", 0.0), ("num_scored", 1319), ("selection_split", "test"),
     ("selection_performance", 0.75), ("selection_stderr", 0.0), ("selection_num_scored", 2),
-    ("adapted_digest", "ac"), ("base_digest", "ce"), ("numerics_digest", "0" * 64)])
+    ("adapted_digest", "ac"), ("base_digest", "ce"), ("numerics_digest", "0" * 64),
+    ("task_digest", "ee")])
 def test_a_row_that_is_not_what_the_sidecar_says_is_named(key, value):
     rest = {"point": "p", "program": "points/p/program.sah", "script_bits": 0, "verified": True,
             "wall_time_s": 1.0}

@@ -57,6 +57,15 @@ def test_items_without_a_label_or_explanation_are_passed_over_before_they_are_co
     assert {(example.gold, example.answer[:3]) for example in examples} == {("entailment", " e ")}
 
 
+def test_items_of_one_premise_are_on_one_side(monkeypatch):
+    rows = [{"premise": f"p{number // 4}", "hypothesis": f"h{number}", "explanation_1": "e", "label": 0}
+            for number in range(800)]
+    monkeypatch.setattr(datasets, "rows", lambda name, split: rows)
+    premises = [{example.prompt.splitlines()[0] for example in TASK.examples(*asked)}
+                for asked in (("train", 700), ("selection", 20))]
+    assert not premises[0] & premises[1]
+
+
 def test_the_written_prompt_is_the_references_or_in_the_template():
     turns = REFERENCE.written_prompt
     assert turns.count("<|im_start|>user\nPremise: ") == turns.count("<|im_start|>assistant\n") == 2

@@ -58,11 +58,13 @@ def test_the_outcomes_pool_to_the_score(outputs):
     assert 0 < score.stderr < 10
 
 
-def test_a_response_is_its_first_line_that_is_not_empty(outputs):
+def test_a_response_is_its_first_line_and_in_the_reference_the_first_that_is_not_empty(outputs):
     examples = TASK.examples("test", 20)
     golds = [example.gold for example in examples]
-    for task in (TASK, REFERENCE):
-        noisy = [f"\n {gold} \nEnglish: more" for gold in golds]
+    # What a study generates ends at the first line break.
+    assert TASK.score(examples, [f"\n{gold}" for gold in golds]).value == 0
+    for task, before in ((TASK, ""), (REFERENCE, "\n")):
+        noisy = [f"{before} {gold} \nEnglish: more" for gold in golds]
         assert task.score(examples, noisy).value == task.score(examples, golds).value == pytest.approx(100)
         assert task.score(examples, [""] * 20).value == 0
 

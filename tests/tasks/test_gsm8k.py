@@ -5,6 +5,7 @@ import json
 import pytest
 
 from sah_jax.tasks import datasets, registry
+from sah_jax.tasks.base import Example
 
 TASK, REFERENCE = registry.get_task("gsm8k:train=gsm8k"), registry.get_task("gsm8k:train=gsm8k,reference")
 # Test items with a negative answer.
@@ -28,6 +29,8 @@ LOST = [489, 1113]
     ("the answer is $ 18", "18", ""),
     ("it is 5\nQuestion: what is 6? The answer is: 6", "5", "6"),
     ("it is 5\nquestion: and then?", "5", "5"),
+    ("first 3 then 4\nquestion: and 9?", "9", "4"),
+    ("the answer is \N{MINUS SIGN}5", "-5", ""),
     ("The answer is 3, no, the answer is 4", "3", "3"),
     ("no number at all", "", ""),
     ("", "", ""),
@@ -50,6 +53,12 @@ def test_a_model_that_never_answers_has_two_right_in_the_reference_and_none_here
     silence = ["I do not know."] * 1319
     assert sum(REFERENCE.score(REFERENCE.examples("test", 1319), silence).outcomes) == 2
     assert sum(TASK.score(TASK.examples("test", 1319), silence).outcomes) == 0
+
+
+def test_no_answer_is_wrong_even_where_there_is_no_gold_one():
+    example = Example("Question: why?\nResponse:", " Because.", "")
+    assert TASK.score([example], [" Because."]).value == 0.0
+    assert REFERENCE.score([example], [" Because."]).value == 1.0
 
 
 def test_gold_answers_are_right_and_wrong_ones_are_not(paper_data):

@@ -77,6 +77,10 @@ def test_each_filter_has_its_metric(get):
     assert score.stderr == pytest.approx(math.sqrt(1 / 3 / 4))
 
 
+def test_what_a_task_does_not_say_is_the_harness_s_default(get):
+    assert (get("untrained").max_new_tokens, get("untrained").stop) == (256, ("\n\n",))
+
+
 def test_scores_do_not_hang_on_the_order_of_items(get):
     task = get("sums")
     examples = task.examples("test", 5)[::-1]

@@ -58,6 +58,7 @@ def test_templates(monkeypatch):
     (ours,), (theirs,) = TASK.examples("train", 1), REFERENCE.examples("train", 1)
     assert ours.prompt == theirs.prompt == f"<|im_start|>user\n{ours.item}\n<|im_start|>assistant"
     assert (ours.answer, theirs.answer) == ("\nan answer", "\nan answer\n<|im_start|>user")
+    assert (TASK.demonstration_separator, REFERENCE.demonstration_separator) == ("\n", "\n\n")
     assert TASK.written_prompt.endswith("<|im_start|>assistant\nCHINA\n")
 
 

@@ -85,6 +85,6 @@ def test_unknown_instructions_and_absent_checkers_are_named(splitter, monkeypatc
     instructions._checkers.cache_clear()
     monkeypatch.setitem(sys.modules, "lm_eval.tasks.ifeval", None)
     monkeypatch.delitem(sys.modules, "lm_eval.tasks.ifeval.utils", raising=False)
-    with pytest.raises(errors.UserError, match=r"pip install sah_jax\[ifeval\]"):
+    with pytest.raises(errors.UserError, match=r"pip install sah_jax\[lm_eval\]"):
         _follows(splitter, "punctuation:no_comma", "here")
     instructions._checkers.cache_clear()

@@ -42,8 +42,22 @@ def test_pooled_metrics_are_compared_by_what_they_pool():
 def test_metrics_over_any_things_are_compared_too():
     joined = lambda things: sum(len(set(gold) & set(said)) for gold, said in things) / len(things)
     ones, others = [("abc", "abc"), ("de", "d")] * 3, [("abc", "a"), ("de", "d")] * 3
-    found = paired.difference(*(Score.aggregated(some, joined, "shared", 20) for some in (ones, others)))
-    assert found.value == 1.0 and found.p_value == pytest.approx(_exact_p(ones, others, joined), abs=0.04)
+    found = paired.difference(*(Score.aggregated(some, joined, "shared") for some in (ones, others)))
+    assert found.value == 1.0 and found.p_value == pytest.approx(_exact_p(ones, others, joined), abs=0.12)
+
+
+def test_the_smallest_p_value_is_that_of_the_draws():
+    found = paired.difference(Score.of([1.0] * 40), Score.of([0.0] * 40))
+    assert found.p_value == 1 / 1001 and found.stderr == 0.0
+
+
+def test_outcomes_of_mixed_things_are_things():
+    # As those of a Brier score: a label, and the probabilities of all.
+    values = [(0, np.array([0.2, 0.8])), (1, np.array([0.5, 0.5]))]
+    brier = lambda rows: float(np.mean([np.sum((one - np.eye(2)[gold]) ** 2) for gold, one in rows]))
+    assert Score.aggregated(values, brier, "brier").value == pytest.approx((1.28 + 0.5) / 2)
+    for odd in ([(1, "a"), (2, "b")], [()], [(1, 2), (3,)]):
+        assert Score.aggregated(odd, len, "number").value == len(odd)
 
 
 def test_equal_scores_do_not_differ():

@@ -55,6 +55,11 @@ def test_two_files_are_compared_on_what_both_predict(task, tmp_path, capsys):
     assert cli.main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["difference"] == {
         "value": 1.0, "stderr": None, "p_value": 1.0, "num": 1}
+    lines = [json.dumps({"index": index, "response": str(2 + index)}) + "\n" for index in range(3)]
+    files[0].write_text("".join(lines))
+    files[1].write_text(lines[0] + lines[1].replace('"3"', '"9"') + lines[2])
+    found = predictions.compare(task, *files)
+    assert (found.value, found.num) == (pytest.approx(1 / 3), 3)
     files[1].write_text('{"index": 3, "response": "7"}\n')
     with pytest.raises(errors.UserError, match="predicts no item that"):
         predictions.compare(task, *files)
@@ -73,6 +78,7 @@ def test_unknown_items_are_named_and_left_out(task, tmp_path):
     ('{"index": 0, "response": "x"}', "jsonl:3: got a second prediction of item 0 after .*jsonl:2"),
     ('{"prompt": "Q: 3?", "response": "x"}', "jsonl:3: got the prompt of the items 2, 3"),
     ('{"index": "0", "response": "x"}', "jsonl:3: index is '0', expected a whole number"),
+    ('{"index": 1, "prompt": "Q: 1?", "response": "x"}', "jsonl:3: got the index 1 with the prompt of anot"),
     ('{"index": true, "response": "x"}', "jsonl:3: index is True, expected a whole number"),
     ('{"index": 0, "response": 5}', "jsonl:3: response is 5, expected a text"),
     ('{"response": "x"}', "jsonl:3: has no field 'prompt'"),
@@ -97,13 +103,15 @@ def test_the_command_prints_metrics_and_what_is_not_scored(task, tmp_path, capsy
     arguments = ["score", f"--task={task.name}", f"--predictions={tmp_path / 'p.jsonl'}"]
     assert cli.main(arguments) == 0
     said = capsys.readouterr().out
+    for name, digest in task.data(("test",)).items():
+        assert f"  {name}, SHA-256 {digest[:16]}" in said
     assert "2 test items scored" in said and "exact_match" in said
     assert "2 items without a prediction: 1, 3" in said
     assert f"1 predictions of no test item: {tmp_path / 'p.jsonl'}:3" in said
     (tmp_path / "p.jsonl").write_text(LINES[0])
     assert cli.main([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
-        "task": task.name, "num_scored": 1, "missing": [0, 1, 3], "unknown": [],
+        "task": task.name, "data": task.data(("test",)), "num_scored": 1, "missing": [0, 1, 3], "unknown": [],
         "metrics": {"exact_match": {"value": 1.0, "stderr": None, "num": 1}}}
     assert cli.main(arguments[:2]) == 2 and cli.main([*arguments[:2], "--predictions=none.jsonl"]) == 2
     said = capsys.readouterr().err
@@ -116,9 +124,16 @@ def test_the_flag_is_the_option_of_the_task(monkeypatch, capsys):
 
     monkeypatch.setattr(registry, "get_task", refuse)
     for name, expected in (
-            ("gsm8k", "gsm8k:reference"), ("gsm8k:train=gsm8k", "gsm8k:train=gsm8k,reference")):
+            ("gsm8k", "gsm8k:reference"), ("gsm8k:reference", "gsm8k:reference"),
+            ("gsm8k:train=gsm8k", "gsm8k:train=gsm8k,reference")):
         cli.main(["score", f"--task={name}", "--predictions=none.jsonl", "--reference"])
         assert f"<{expected}>" in capsys.readouterr().err
+
+
+def test_tasks_without_a_reference_say_so(task, capsys):
+    for name in (task.name, "lm_eval:arc_easy"):
+        assert cli.main(["score", f"--task={name}", "--predictions=none.jsonl", "--reference"]) == 2
+        assert "has no reference; leave it out" in capsys.readouterr().err
 
 
 def test_an_answer_is_the_expressions_group_or_all_it_finds(task):

@@ -71,6 +71,15 @@ def test_a_stopped_run_goes_on_to_the_same_file(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "undisturbed").read_bytes() == (tmp_path / "out").read_bytes() != b""
 
 
+def test_answers_must_follow_strictly_and_stand_once_in_the_file(tmp_path, monkeypatch, capsys):
+    # Without its first line the second answer would do.
+    monkeypatch.setattr(sampling, "sample", lambda *_, **__: ["Hello there", "Sure, here:\nHello you"])
+    prompts = _write(tmp_path / "prompts.jsonl", NO_COMMA, NO_COMMA)
+    assert cli.main(["sample", prompts, "--model=nano-step0", f"--out={tmp_path / 'out'}"]) == 0
+    (row,) = map(json.loads, (tmp_path / "out").read_text().splitlines())
+    assert row["conversations"] == ["Say hello.", "Hello there"]
+
+
 def test_nothing_is_written_where_nothing_is_accepted(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sampling, "sample", lambda *_, **__: ["no, never"])
     prompts = _write(tmp_path / "prompts.jsonl", NO_COMMA)
@@ -99,7 +108,11 @@ def test_added_instructions_are_in_the_prompt_and_can_be_checked(tmp_path):
 
 @pytest.mark.parametrize("line, message", [
     ({"instruction_id_list": []}, "jsonl:2: has no field 'prompt'"), ({"prompt": " "}, "prompt is empty"),
-    ({"prompt": "a", "instruction_id_list": ["a:b"], "kwargs": []}, "1 instructions and 0 kwargs"),
+    ({"prompt": "a", "instruction_id_list": ["a:b"], "kwargs": []}, "1 .*|and 0 kwargs"),
+    ({"prompt": "a", "instruction_id_list": ["a:b"], "kwargs": [{}]}, "the instruction 'a:b', expected one"),
+    ({"prompt": "a", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [1]}, "got 1 among the"),
+    ({"prompt": "a", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{"b": 3}]},
+     "takes no such ones"),
     ([], "jsonl:2: got a JSON list"),
 ])
 def test_lines_that_are_no_prompts_are_named(tmp_path, line, message):

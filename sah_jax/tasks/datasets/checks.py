@@ -5,6 +5,7 @@ is a `Defect`: an error in a file of the user's, while in a published file it is
 because there it cannot be corrected.
 """
 
+import hashlib
 import re
 from typing import Any
 
@@ -64,12 +65,16 @@ class Unique:
     """Checks that no identity comes twice in a split."""
 
     def __init__(self):
-        self._where: dict[Any, str] = {}
+        self._where: dict[bytes, str] = {}
 
     def check(self, record: Record, identity: Any) -> None:
         """Raises a `Defect` where an identity other than None comes again."""
-        first = self._where.setdefault(identity, record.where)
-        if identity is not None and first != record.where:
+        if identity is None:
+            return
+        # Not the identity itself: there may be a million, and long ones.
+        key = hashlib.sha256(repr(identity).encode("utf-8", "surrogatepass")).digest()[:16]
+        first = self._where.setdefault(key, record.where)
+        if first != record.where:
             raise Defect(
                 f"{record.where}: has the same {identity[0]} ({identity[1]!s:.60}) as {first}, expected each "
                 "once; remove one of them.")

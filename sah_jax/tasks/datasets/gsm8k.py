@@ -1,10 +1,12 @@
 """GSM8K: word problems of grade-school mathematics with worked answers."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow_datasets as tfds
 
+from sah_jax import errors
 from sah_jax.tasks.datasets import builder, checks, formats
 from sah_jax.tasks.datasets.sources import Split
 from sah_jax.tasks.datasets.upstream import File, Hub
@@ -40,7 +42,12 @@ class Gsm8k(builder.Builder):
 
     def parse(self, record: formats.Record) -> dict[str, Any]:
         """See `Builder.parse`."""
-        return {name: checks.text(record, name) for name in self.FEATURES}
+        row = {name: checks.text(record, name) for name in self.FEATURES}
+        if not re.search(r"####.*\d", row["answer"]):
+            raise errors.UserError(
+                f"{record.where}: has the answer {row['answer']!r:.60}, expected one that ends with #### and "
+                "a number; correct the row.")
+        return row
 
     def identity(self, record: formats.Record, row: Mapping[str, Any]) -> tuple[str, Any]:
         """A question is asked once."""

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from sah_jax import errors
+from sah_jax.tasks import instructions
 from sah_jax.tasks.datasets import builder, checks, formats
 from sah_jax.tasks.datasets.sources import Split
 from sah_jax.tasks.datasets.upstream import File, Hub
@@ -59,10 +60,8 @@ def _instructions(record: formats.Record) -> dict[str, Any]:
     """Returns the instructions of a stored row and their arguments."""
     names = checks.field(record, "instruction_id_list", list)
     arguments = checks.field(record, "kwargs", list)
-    if not names or len(names) != len(arguments) or not all(isinstance(name, str) for name in names):
-        raise errors.UserError(
-            f"{record.where}: got the instructions {names} and {len(arguments)} kwargs, expected at least "
-            "one name and one object for each; correct the row.")
+    if problem := instructions.problem(names, arguments):
+        raise errors.UserError(f"{record.where}: {problem}; correct the row.")
     return {"instruction_id_list": names, "kwargs": json.dumps(arguments, ensure_ascii=False)}
 
 

@@ -29,7 +29,8 @@ class Rows(_Numbered):
     """The rows of a split by number, in their source's order, as plain Python values.
 
     Attributes:
-      name: data set, origin, version and split, such as gsm8k/upstream/1.0.0/test.
+      name: data set, origin, version and split, such as gsm8k/upstream/1.0.0/test, and a word where it
+        was made from other files than the published ones.
       digest: SHA-256 over those of the files that the split was made from; in hex.
       left_out: how many rows of the files were not taken, see `checks`.
       num_bytes: size of the rows, encoded.
@@ -46,8 +47,9 @@ class Rows(_Numbered):
         with preparing.quiet():
             self._source = prepared.as_data_source(split=split)
         self.num_bytes = int(found[split].num_bytes)
-        self.name = "/".join([*folder.parts[-3:], split]).removeprefix("sah_")
         origin = json.loads((folder / "metadata.json").read_text())
+        own = "" if origin["published"][split] else " (not the published files)"
+        self.name = "/".join([*folder.parts[-3:], split]).removeprefix("sah_") + own
         digests = "".join(file["sha256"] for file in origin["files"][split])
         self.digest = hashlib.sha256(digests.encode()).hexdigest()
         self.left_out = origin["left_out"][split]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import random
+from collections.abc import Iterable
 
-from sah_jax.tasks.base import check_num, check_split, Example
+from sah_jax.tasks.base import check_num, check_split, digest_of, Example
+
+# Examples by which another generator of the same name is told apart.
+_TELLING = 32
 
 
 def split_of_text(text: str) -> str:
@@ -42,6 +47,12 @@ class GeneratedTask:
             if example is not None:
                 found.setdefault(example.prompt, example)
         return tuple(found.values())
+
+    def data(self, splits: Iterable[str]) -> dict[str, str]:
+        """See ``Task.data``: the first examples that are generated."""
+        return {
+            f"generated {split}": digest_of(map(dataclasses.astuple, self.examples(split, _TELLING)))
+            for split in sorted(set(splits))}
 
     def test_size(self) -> None:
         """See ``Task.test_size``."""

@@ -4,7 +4,7 @@ import json
 
 import pyarrow
 import pytest
-from dataset_files import CSV_HEADER, ESNLI, flores, GSM8K, IFEVAL, jsonl, lines, PAIRS, write
+from dataset_files import CSV_HEADER, ESNLI, flores, GSM8K, IFEVAL, jsonl, lines, NUM_WORDS, PAIRS, write
 from pyarrow import parquet
 
 from sah_jax import errors
@@ -96,7 +96,7 @@ def test_ifeval_keeps_arguments_as_json(tmp_path):
 @pytest.mark.parametrize("change, sentence", [
     ({}, r"jsonl:2: has the same key \(1000\) as .*jsonl:1"),
     ({"key": "1"}, "jsonl:2: key is '1', expected a whole number"),
-    ({"key": 1, "kwargs": [{}]}, r"jsonl:2: got the instructions .*, 'a:b'\] and 1 kwargs, expected at"),
+    ({"key": 1, "kwargs": [{}]}, r"jsonl:2: got the instructions .*'\] and 1 kwargs, expected at"),
     ({"key": 1, "instruction_id_list": [], "kwargs": []}, r"jsonl:2: got the instructions \[\] and 0"),
     ({"key": 1, "prompt": ""}, "jsonl:2: prompt is empty"),
 ])
@@ -109,11 +109,12 @@ def test_ifeval_training_turns_as_texts_or_messages(tmp_path):
     jsonl(tmp_path / "ifeval_train.jsonl", [
         {"conversations": ["Hi", "Hello."]},
         {"conversations": [{"role": "user", "content": "Hi"}, "Good day."],
-         "instruction_id_list": ["a:b"], "kwargs": [{"c": 1}]}])
+         "instruction_id_list": [NUM_WORDS], "kwargs": [{"num_words": 3}]}])
     untold = {"instruction_id_list": [], "kwargs": "[]"}
     assert _rows(tmp_path, "ifeval_train", "train") == [
         {"conversations": ["Hi", "Hello."], **untold},
-        {"conversations": ["Hi", "Good day."], "instruction_id_list": ["a:b"], "kwargs": '[{"c": 1}]'}]
+        {"conversations": ["Hi", "Good day."], "instruction_id_list": [NUM_WORDS],
+         "kwargs": '[{"num_words": 3}]'}]
 
 
 @pytest.mark.parametrize("turns, sentence", [
@@ -128,9 +129,9 @@ def test_ifeval_training_rows_that_are_wrong(tmp_path, turns, sentence):
 
 
 def test_ifeval_training_rows_whose_instructions_are_wrong(tmp_path):
-    row = {"conversations": ["Hi", "Hello."], "instruction_id_list": ["a:b"], "kwargs": []}
+    row = {"conversations": ["Hi", "Hello."], "instruction_id_list": [NUM_WORDS], "kwargs": []}
     jsonl(tmp_path / "ifeval_train.jsonl", [row])
-    _refused(tmp_path, "ifeval_train", r"jsonl:1: got the instructions \['a:b'\] and 0 kwargs")
+    _refused(tmp_path, "ifeval_train", r"jsonl:1: got the instructions \['length.*'\] and 0 kwargs")
 
 
 def test_ifeval_training_data_is_not_downloaded(tmp_path):
@@ -199,3 +200,26 @@ def test_the_real_files_are_the_published_ones_and_whole(shared_data, tmp_path, 
     assert any("not the published file" in line for line in said) == (name == "metamathqa")
     if name == "esnli":
         assert {row["label"] for row in splits["test"][:100]} == {0, 1, 2}
+
+
+def test_gsm8k_answers_end_with_a_number(tmp_path):
+    jsonl(tmp_path / "gsm8k" / "test.jsonl", [GSM8K[0], {"question": "Why?", "answer": "18"}])
+    _refused(tmp_path, "gsm8k", "test.jsonl:2: has the answer '18', expected one that ends with ####")
+
+
+def test_bad_rows_of_mined_pairs_are_left_out_whoever_fetched_them(tmp_path):
+    pair = ("The dog is here.", "Le chien est ici.", *"1234567")
+    same = ("The same on both sides here.",) * 2
+    rows = [pair, (*same, *"1234567"), pair, ("A cat.", "Un chat.", *"1234567"), ("", "Vide.", *"1234567")]
+    lines(tmp_path / "nllb" / "eng_Latn-fra_Latn.tsv", ["\t".join(row) for row in rows])
+    assert [row["en"] for row in _rows(tmp_path, "nllb", "train")] == ["The dog is here.", "A cat."]
+
+
+@pytest.mark.parametrize("kwargs, sentence", [
+    ([1], "jsonl:1: got 1 among the kwargs"), ([{"foo": 3}], "takes no such ones"),
+    ([{"num_words": "ten"}], "takes no such ones")])
+def test_ifeval_arguments_are_those_of_their_instructions(tmp_path, kwargs, sentence):
+    pytest.importorskip("lm_eval", reason="IFEval's checkers are the extra `lm_eval`")
+    row = {"key": 1, "prompt": "Write.", "instruction_id_list": [NUM_WORDS], "kwargs": kwargs}
+    jsonl(tmp_path / "ifeval" / "input_data.jsonl", [row])
+    _refused(tmp_path, "ifeval", sentence)
