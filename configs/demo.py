@@ -1,4 +1,4 @@
-"""The demo: how many bits turn a nano model into a solver of word problems.
+"""The demo: how many bits make a nano model follow instructions, before training, pre-trained, post-trained.
 
 Run:    scripts/demo
 Or:     python -m sah_jax study --config=configs/demo.py --workdir=out/demo
@@ -10,21 +10,15 @@ import ml_collections
 
 def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
-    config.models = ("nano", "nano-step0")
+    config.models = ("nano-step0", "nano", "nano-chat")
     config.dtype = "float32"
-    config.tasks = ("nano_math",)
+    config.tasks = ("nano_follow",)
     config.families = {
         "baseline": ({},),
         "urial": ({},),
-        "icl": ({"num_examples": 1}, {"num_examples": 2}, {"num_examples": 3}),
-        "lora": (
-            {"rank": 1, "bits": 2, "learning_rate": 5e-3, "num_examples": 512},
-            {"rank": 4, "bits": 3, "learning_rate": 5e-3, "num_examples": 256},
-        ),
-        "online": (
-            {"num_examples": 32, "learning_rate": 3e-3, "epochs": 3},
-            {"num_examples": 128, "learning_rate": 3e-3, "epochs": 3},
-        ),
+        "icl": ({"num_examples": 1}, {"num_examples": 3}),
+        "lora": ({"rank": 1, "bits": 2, "learning_rate": 5e-3, "num_examples": 512},),
+        "online": ({"num_examples": 32, "learning_rate": 3e-3, "epochs": 3},),
     }
     config.seeds = (0,)
     config.num_selection = 128

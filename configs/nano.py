@@ -1,8 +1,8 @@
 """The nano ladder: five base models, three tasks, and the families.
 
-After:  python scripts/pretrain_nano.py --out=out/nano-family
-Run:    python -m sah_jax study --config=configs/nano.py:out/nano-family --workdir=out/nano
-Without a folder it is of the two models that come with the package.
+Run:    python -m sah_jax study --config=configs/nano.py --workdir=out/nano
+It is of the models that come with the package, or of a family of your own:
+        python -m sah_jax study --config=configs/nano.py:out/nano-family --workdir=out/nano
 """
 
 import ml_collections
@@ -12,7 +12,7 @@ _FAMILY = ("nano-step0", "nano-step200", "nano-step800", "nano", "nano-chat")
 
 def get_config(folder: str = "") -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
-    config.models = tuple(f"{folder}/{name}" for name in _FAMILY) if folder else ("nano-step0", "nano")
+    config.models = tuple(f"{folder}/{name}" if folder else name for name in _FAMILY)
     config.dtype = "float32"
     config.tasks = ("nano_math", "nano_translate", "nano_follow")
     config.families = {

@@ -34,7 +34,7 @@ from sah_jax.training import pretrain
 _OUT = flags.DEFINE_string("out", "out/nano-family", "Folder to write the models to.")
 _CHECKPOINTS = flags.DEFINE_string("checkpoints", "out/pretrain_nano", "Folder of a stopped run.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the initialisation and of the documents.")
-_STEPS = flags.DEFINE_integer("steps", 8000, "Steps of pre-training.")
+_STEPS = flags.DEFINE_integer("steps", 6600, "Steps of pre-training.")
 _ALONG = flags.DEFINE_list("along", ["200", "800"], "Steps of pre-training to keep a model of.")
 _CHAT_STEPS = flags.DEFINE_integer("chat_steps", 600, "Steps of post-training.")
 _BATCH = flags.DEFINE_integer("batch", 8, "Sequences a step.")

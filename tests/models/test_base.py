@@ -29,8 +29,9 @@ def _edit_json(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_both_ends_of_the_pre_training_are_shipped():
-    assert SHIPPED_NAMES == ["nano", "nano-step0"]
+def test_the_ladder_from_random_weights_to_conversations_is_shipped():
+    assert SHIPPED_NAMES == ["nano", "nano-chat", "nano-step0", "nano-step200", "nano-step800"]
+    assert sum(path.stat().st_size for path in base_lib.SHIPPED.rglob("*")) <= 32e6
 
 
 @pytest.mark.parametrize("name", SHIPPED_NAMES)

@@ -14,7 +14,7 @@ from sah_jax.tasks.nano import chat, corpus
 from sah_jax.training import pretrain
 
 END = 0
-FAMILY = ("nano-step0", "nano")
+FAMILY = ("nano-step0", "nano-step200", "nano-step800", "nano", "nano-chat")
 
 
 @pytest.mark.parametrize("name", FAMILY)
