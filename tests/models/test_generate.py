@@ -10,7 +10,7 @@ import tokenizers
 from sah_jax import errors
 from sah_jax.models import base as base_lib
 from sah_jax.models import generate as generate_lib
-from sah_jax.models import greedy
+from sah_jax.models import greedy, padding
 from sah_jax.models.generate import generate
 from sah_jax.programs import lowrank
 
@@ -156,7 +156,7 @@ def test_stop_strings_stop_the_loop_after_their_stretch(tiny_base, variables, fu
 
 def test_what_is_compiled_is_bounded_by_the_buckets_and_used_again(tiny_base, variables):
     prompts = ["ab" * (length // 2) for length in range(2, 64, 4)]
-    buckets = {generate_lib._bucket(1 + len(prompt)) for prompt in prompts}
+    buckets = {padding.bucket(1 + len(prompt)) for prompt in prompts}
     assert len(buckets) == 3
     options = {"max_new_tokens": 8, "batch_size": 3}  # shapes of no other test
     counts = [(greedy.prefill._cache_size(), greedy.stretch._cache_size())]
@@ -166,14 +166,6 @@ def test_what_is_compiled_is_bounded_by_the_buckets_and_used_again(tiny_base, va
     before, first, second = np.array(counts)
     assert np.all(first - before == len(buckets))
     assert np.array_equal(first, second)
-
-
-def test_buckets_hold_what_they_are_for_with_little_to_spare():
-    sizes = range(1, 5000)
-    buckets = [generate_lib._bucket(size) for size in sizes]
-    assert all(size <= bucket for size, bucket in zip(sizes, buckets, strict=True))
-    assert all(bucket < 1.5 * size + 1 for size, bucket in zip(sizes, buckets, strict=True) if size > 32)
-    assert len(set(buckets)) < 20
 
 
 def test_rows_of_a_batch_are_of_similar_lengths(tiny_base, variables, monkeypatch):

@@ -61,7 +61,11 @@ def test_ledger_sums_to_the_file_and_is_the_same_on_both_sides(name, programs, n
 def test_length_is_close_to_ideal(name, programs):
     program = programs[name]
     assert program.bits <= program.ideal_bits * (1 + OVERHEAD_RATIO) + OVERHEAD_BITS
-    assert program.bits >= program.ideal_bits * (1 - OVERHEAD_RATIO) - OVERHEAD_BITS
+    # No token costs more than the 30 bits of the smallest frequency, however unlikely it is.
+    views = program.books.views
+    tokens = program.books.view("token", len(program.data)) if "token" in views else ()
+    spared = sum(max(0.0, part.ideal_bits - 30.0) for part in tokens)
+    assert program.bits >= (program.ideal_bits - spared) * (1 - OVERHEAD_RATIO) - OVERHEAD_BITS
 
 
 @pytest.mark.parametrize("name", ["lora", "online"])

@@ -23,7 +23,7 @@ BASELINE, ICL = {"baseline": ({},)}, {"icl": ({"num_examples": 1},)}
 def base(tmp_path_factory):
     """A tiny random model that takes any text, and long ones."""
     folder = tmp_path_factory.mktemp("models") / "any_text"
-    spec = dataclasses.replace(tiny_model.TINY, vocab_size=1024, max_positions=8192)
+    spec = dataclasses.replace(tiny_model.TINY, vocab_size=1536, max_positions=8192)
     hf.save_model(folder, spec, tiny_model.random_params(spec))
     shutil.copy(base_lib.SHIPPED / "nano" / "tokenizer.json", folder)
     return base_lib.load_base(folder)
