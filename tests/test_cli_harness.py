@@ -25,13 +25,11 @@ def folder(tmp_path_factory):
     return harness_tasks.write(tmp_path_factory.mktemp("harness"))
 
 
-@pytest.fixture(scope="module", params=["icl", "lora"])
-def adapted(request, nano, nano_math, tmp_path_factory):
-    """The arguments that name a model, and what they adapt it to."""
-    family = registry.get_family(request.param)
-    settings = {"icl": {"num_examples": 1}, "lora": {
-        "rank": 1, "bits": 2, "num_examples": 8, "batch_size": 4, "learning_rate": 1e-2}}
-    setting = codec.family_lib.parse_setting(family, settings[request.param])
+@pytest.fixture(scope="module")
+def adapted(nano, nano_math, tmp_path_factory):
+    """The arguments that name a model with a program, and what that adapts it to."""
+    family = registry.get_family("icl")
+    setting = codec.family_lib.parse_setting(family, {"num_examples": 1})
     theta = family.fit(setting, nano, nano_math, 0, codec.silent)
     program = codec.write(family, theta, nano)
     path = tmp_path_factory.mktemp("program") / "program.sah"
