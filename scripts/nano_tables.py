@@ -5,6 +5,7 @@
 """
 
 import argparse
+import collections
 import pathlib
 import re
 import sys
@@ -30,6 +31,9 @@ def main() -> None:
     rows = rows_lib.read_rows(workdir / "results.jsonl")
     if not all(row.verified for row in rows):
         raise SystemExit(f"{workdir}: holds points that are not verified; verify them first.")
+    cells = collections.Counter((row.dataset_name, row.model_name) for row in rows)
+    if len(set(cells.values())) != 1:
+        raise SystemExit(f"{workdir}: lacks points ({dict(cells)}); run the study to its end.")
     # As the config lists them, which is the order of growth.
     order = {name: number for number, name in enumerate(
         ("nano-step0", "nano-step200", "nano-step800", "nano", "nano-chat"))}

@@ -1,7 +1,7 @@
 """The nano_follow task: instructions with verifiable constraints, in the shape of IFEval.
 
-The skill comes from the pre-training corpus, the format does not: no corpus document shows
-"Instruction:" or "Response:", nor these wordings of the constraints.
+The skill comes from the corpora, the format does not: no document of pre- or post-training shows
+"Instruction:" or "Response:", nor puts a constraint in these words.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from sah_jax.tasks.scores import rate, Score
 _WRITTEN_PROMPT = """\
 Follow each instruction to the letter.
 
-Instruction: Write about a cat. Use only capital letters. Use exactly two sentences.
+Instruction: Write about a cat. Use only capital letters. Write exactly two sentences.
 Response: THE CAT SLEEPS IN OUR HOUSE. IT IS BLACK.
 
-Instruction: Write about a king. Start with the word "today". Do not use the word "the". \
+Instruction: Write about a king. Begin with the word "now". Do not write "the". \
 End with "Good night, Tom."
-Response: Today, a king eats my cake. Good night, Tom.
+Response: Now, a king eats my cake. Good night, Tom.
 
 """
 
@@ -31,15 +31,15 @@ _WORDING: Wording = {
     "topic": ("Write about {a} {value}.",),
     "upper": ("Use only capital letters.",),
     "lower": ("Use only small letters.",),
-    "sentences": ("Use exactly {number} sentence{s}.",),
+    "sentences": ("Write exactly {number} sentence{s}.",),
     "bullets": ("Write {number} point{s}, each after a star.",),
-    "least_words": ("Use at least {value} words.",),
-    "most_words": ("Use at most {value} words.",),
-    "start": ('Start with the word "{value}".',),
+    "least_words": ("Write at least {value} words.",),
+    "most_words": ("Write at most {value} words.",),
+    "start": ('Begin with the word "{value}".',),
     "end": ('End with "{value}"',),
     "quote": ("Put everything in quotes.",),
-    "use": ('Use the word "{value}".',),
-    "avoid": ('Do not use the word "{value}".',),
+    "use": ('Use "{value}" somewhere in it.',),
+    "avoid": ('Do not write "{value}".',),
 }
 
 

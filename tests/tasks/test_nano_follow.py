@@ -1,10 +1,13 @@
 """The nano_follow task: constraints by prompt and one by one, strict and loose."""
 
+import random
+
 import pytest
 
+from sah_jax.tasks import nano_follow
 from sah_jax.tasks.base import Example
 from sah_jax.tasks.nano import constraints
-from sah_jax.tasks.nano.briefs import Brief, NUMBERS, split_of
+from sah_jax.tasks.nano.briefs import Brief, NUMBERS, phrased, split_of
 from sah_jax.tasks.nano.constraints import Constraint
 from sah_jax.tasks.nano_follow import NanoFollow
 
@@ -60,8 +63,15 @@ def test_a_response_may_have_lines(response: str, expected: str) -> None:
     assert TASK.extract(response) == expected
 
 
-def test_the_written_prompt_obeys_itself() -> None:
-    first, second = (item.split("\nResponse: ")[1] for item in TASK.written_prompt.split("\n\n")[1:-1])
-    assert all(one.holds(first) for one in (Constraint("upper"), Constraint("sentences", "2")))
-    assert all(one.holds(second) for one in (
-        Constraint("start", "today"), Constraint("avoid", "the"), Constraint("end", "Good night, Tom.")))
+def test_the_written_prompt_obeys_itself_and_holds_no_item_that_is_selected_or_tested_on() -> None:
+    answers = [item.split("\nResponse: ")[1] for item in TASK.written_prompt.split("\n\n")[1:-1]]
+    asked = (
+        ("cat", (Constraint("upper"), Constraint("sentences", "2"))),
+        ("king", (
+            Constraint("start", "now"), Constraint("avoid", "the"), Constraint("end", "Good night, Tom."))),
+    )
+    for answer, (topic, given) in zip(answers, asked, strict=True):
+        assert split_of(Brief(topic, given, "")) == "train"
+        for constraint in given:
+            assert constraint.holds(answer)
+            assert phrased(random.Random(0), nano_follow._WORDING, constraint) in TASK.written_prompt

@@ -1,7 +1,9 @@
 """The nano decoder is trained on packed documents, goes on where it was stopped, and saves what it is."""
 
+import dataclasses
 import itertools
 import math
+import shutil
 
 import jax
 import numpy as np
@@ -104,6 +106,35 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(tmp_path, small, monkeypatc
     resumed = pretrain.train(_run(stop, reports), _stage(6), *small)
     assert [step for _, step, _, _ in reports] == [4, 5, 6]
     assert _largest_difference(whole, resumed) == 0
+
+
+def test_only_a_run_of_the_same_settings_and_weights_is_gone_on_from(tmp_path, small):
+    spec, start, tokenizer = small
+    end = pretrain.train(_run(tmp_path), _stage(3), *small)
+    for stage, params in (
+            (dataclasses.replace(_stage(3), seed=8), start),
+            (dataclasses.replace(_stage(3), peak_learning_rate=0.5), start), (_stage(3), end)):
+        reports = []
+        pretrain.train(_run(tmp_path, reports), stage, spec, params, tokenizer)
+        assert reports[-1][:2] == ("pretrain", 3)
+    reports = []
+    assert _largest_difference(pretrain.train(_run(tmp_path, reports), _stage(3), *small), end) == 0
+    assert not reports
+
+
+def test_a_finished_stage_writes_its_last_model_again(tmp_path, small):
+    stage = _stage(3, {3: "last"})
+    pretrain.train(_run(tmp_path), stage, *small)
+    shutil.rmtree(tmp_path / "last")
+    pretrain.train(_run(tmp_path), stage, *small)
+    assert base_lib.load_base(tmp_path / "last").spec == small[0]
+
+
+def test_another_number_of_steps_is_refused_once_the_rate_falls(tmp_path, small):
+    # Of 10 steps the rate falls after the 7th.
+    pretrain.train(_run(tmp_path), _stage(6), *small)
+    with pytest.raises(errors.UserError, match="at step 6 of 6, where the rate falls, and cannot go on"):
+        pretrain.train(_run(tmp_path), _stage(10), *small)
 
 
 def test_steps_before_the_rate_falls_do_not_depend_on_how_many_there_are():

@@ -2,7 +2,7 @@
 
 All conversations have one format. In some the request says how the answer must look, or an
 example before it shows it, so that what is learned is to answer as asked. The marks of the
-tasks never occur, and what is told comes from the train splits alone.
+tasks never occur, and what is asked is of the train splits alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The seeded pre-training corpus of the nano world.
 
 It holds the skills of all three tasks in formats that change from document to document, and
-never the marks of a task. What it tells of comes from the train splits alone.
+never the marks of a task. What is solved, translated or met in it is of the train splits alone.
 """
 
 from __future__ import annotations

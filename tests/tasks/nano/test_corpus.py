@@ -1,13 +1,21 @@
 """The corpora repeat themselves on demand, hide the tasks' formats and hold no held-out item."""
 
 import itertools
+import pathlib
 import random
 import re
 from collections.abc import Iterator
 
 import pytest
 
-from sah_jax.tasks.nano import chat, corpus, sentences
+from sah_jax.tasks.nano import (
+    chat,
+    corpus,
+    follow_documents,
+    math_documents,
+    sentences,
+    translate_documents,
+)
 from sah_jax.tasks.nano.formats import NUMBER_WORDS, sample_format, symbol_run
 from sah_jax.tasks.nano.problems import sample_problem, split_of
 from sah_jax.tasks.registry import get_task
@@ -147,3 +155,12 @@ def test_number_words_name_their_index() -> None:
     assert (NUMBER_WORDS[0], NUMBER_WORDS[13], NUMBER_WORDS[40], NUMBER_WORDS[99]) == (
         "zero", "thirteen", "forty", "ninety-nine",
     )  # fmt: skip
+
+
+def test_what_documents_ask_and_answer_is_drawn_from_the_train_splits_alone() -> None:
+    # `briefs` draws the sentences of a text from all splits; what is asked decides its own. In
+    # `math_documents` the draw from all is imported, and used by `train_problem` alone.
+    for module, uses in ((chat, 0), (follow_documents, 0), (math_documents, 2), (translate_documents, 0)):
+        text = pathlib.Path(module.__file__).read_text()
+        assert len(re.findall(r"\bsample_(?:brief|problem|sentence)\b", text)) == uses
+        assert re.search(r"\btrain_(?:brief|problem|sentence)\(", text)
