@@ -48,7 +48,7 @@ class Rows(_Numbered):
             self._source = prepared.as_data_source(split=split)
         self.num_bytes = int(found[split].num_bytes)
         origin = json.loads((folder / "metadata.json").read_text())
-        own = "" if origin["published"][split] else " (not the published files)"
+        own = "" if origin.get("published", {}).get(split) else " (not the published files)"
         self.name = "/".join([*folder.parts[-3:], split]).removeprefix("sah_") + own
         digests = "".join(file["sha256"] for file in origin["files"][split])
         self.digest = hashlib.sha256(digests.encode()).hexdigest()
