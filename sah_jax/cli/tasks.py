@@ -118,11 +118,12 @@ def sample(arguments: list[str]) -> None:
     settings = {name: values[name].value for name in ("num", "temperature", "max_new_tokens", "seed")}
     log = rejection.Log(pathlib.Path(f"{values.out}.partial"), {
         **settings, "prompts": rejection.digest(prompts), "base": base.digest, "program": adapted.digest()})
+    num = sum(map(len, log.rows))
     for rows in rejection.accepted(
             base, adapted.variables(base), prompts, context=adapted.context, first=len(log.rows), **settings):
         log.add(rows)
-        done = len(log.accepted())
-        print(f"{len(log.rows)}/{len(prompts)} prompts: {done} answers accepted", flush=True)
+        num += len(rows)
+        print(f"{len(log.rows)}/{len(prompts)} prompts: {num} answers accepted", flush=True)
     lines = [json.dumps(row, ensure_ascii=False) for row in log.accepted()]
     if lines:
         common.write_file(values.out, "".join(f"{line}\n" for line in lines).encode())

@@ -11,6 +11,7 @@ program is paid for.
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -73,10 +74,12 @@ class HarnessTask(TabularTask):
         return range(len(self._documents(split)))
 
     def data(self, splits: Iterable[str]) -> dict[str, str]:
-        """See `Task.data`: the documents, and all of the task's file but where they are."""
+        """See `Task.data`: the documents, and the task's file but for where they are and for few shots."""
         sources = sorted(set(map(source_of, splits)))
         config = self.task.dump_config()
-        rule = {key: value for key, value in config.items() if not key.startswith("dataset_")}
+        rule = {
+            key: _told(value) for key, value in config.items()
+            if not key.startswith("dataset_") and key != "fewshot_config"}
         return {one: self._digests[one] for one in sources if self._documents(one) is not None} | {
             f"lm_eval {metadata.version('lm_eval')}": digest_of([rule])}
 
@@ -299,6 +302,20 @@ def _manager(folders: tuple[str, ...]) -> Any:
         ) from error
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it tells of each task that it indexes
     return tasks.TaskManager(include_path=list(folders) or None)
+
+
+def _told(value: Any) -> Any:
+    """Returns a part of a task's file with functions as their source: they have no other lasting name."""
+    if isinstance(value, Mapping):
+        return {key: _told(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_told(one) for one in value]
+    if not callable(value):
+        return value
+    try:
+        return inspect.getsource(value)
+    except (OSError, TypeError):  # a partial, or what has no file
+        return getattr(value, "__qualname__", type(value).__qualname__)
 
 
 def _weights(response: str) -> list[tuple[float, bool]]:

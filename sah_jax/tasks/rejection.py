@@ -92,6 +92,7 @@ class Log:
                 "or give the settings of that run."
             )
         self.rows = [json.loads(line) for line in lines]
+        self._begun = False
 
     def add(self, rows: list[dict[str, Any]]) -> None:
         """Adds what was accepted for the next prompt.
@@ -100,11 +101,16 @@ class Log:
             UserError: If the file cannot be written.
         """
         self.rows.append(rows)
-        # Whole each time: a line that was cut off goes, and none is cut off.
-        part = self.path.with_name(f"{self.path.name}.part")
         try:
+            if self._begun:
+                with open(self.path, "a") as file:
+                    file.write(f"{json.dumps(rows)}\n")
+                return
+            # Whole the first time: a line of a run before that was cut off goes.
+            part = self.path.with_name(f"{self.path.name}.part")
             part.write_text("".join(f"{json.dumps(one)}\n" for one in (self._settings, *self.rows)))
             os.replace(part, self.path)
+            self._begun = True
         except OSError as error:
             raise UserError(
                 f"{self.path}: cannot be written ({error.strerror}); choose another file."

@@ -152,5 +152,17 @@ def test_responses_to_a_choice_are_checked(get, response):
         task.score(task.examples("test", 1), [response])
 
 
+def test_a_task_with_functions_is_told_by_their_source(folder, tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text("def same(documents):\n    return documents\n")
+    text = (folder / "sums.yaml").read_text() + "process_docs: !function own.same\n"
+    (tmp_path / "own.yaml").write_text(text)
+    task = harness.get(f"{tmp_path}/own.yaml")
+    monkeypatch.setattr(harness, "digest_of", lambda things: repr(list(things)))
+    (told,) = (text for name, text in task.data(("test",)).items() if name.startswith("lm_eval "))
+    # Another process has the functions at other addresses.
+    assert " at 0x" not in told and "return documents" in told
+    assert harness._told([{"a": max}, (task.score, 3)])[0] == {"a": "max"}
+
+
 def test_a_path_is_a_name_too(folder):
     assert harness.get(f"{folder}/sums.yaml").examples("test", 1)

@@ -37,7 +37,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self, inputs: sources.Inputs, data_dir: str, report: Callable[[str], None] = lambda line: None
     ):
         self._inputs, self._report = inputs, report
-        self._origin = tfds.core.MetadataDict(files={}, left_out={}, published={})
+        self._origin = tfds.core.MetadataDict(files={}, left_out={})
         super().__init__(
             data_dir=data_dir, config=tfds.core.BuilderConfig(name=inputs.name), file_format="array_record")
 
@@ -88,8 +88,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         digests = [upstream.sha256(path) for path in paths]
         self._origin["files"][split] = [
             {"name": path.name, "sha256": digest} for path, digest in zip(paths, digests, strict=True)]
-        published = self._inputs.name == sources.UPSTREAM or set(digests) <= sources.known(self.SPLITS)
-        self._origin["published"][split] = published
+        published = sources.are_published(self._inputs.name, digests, self.SPLITS)
         where = " with ".join(str(path) for path in paths)
         rows = self.SPLITS[split].rows
         note = "" if published or not rows else f", not the published file of {rows:,} rows"

@@ -52,20 +52,20 @@ def prepare(
       UserError: there is no such data set, a file is missing or another than was published, or a row is
         not what it should be.
     """
-    builder_class = _builder_class(name)
-    root = _data_dir(data_dir) / builder_class.name
+    builder = builder_class(name)
+    root = _data_dir(data_dir) / builder.name
     manual_dir = manual_dir or os.environ.get(MANUAL_DIR)
     if manual_dir:
-        inputs = sources.find(manual_dir, builder_class.SPLITS)
+        inputs = sources.find(manual_dir, builder.SPLITS)
     else:
-        inputs = sources.Inputs(_held(root, str(builder_class.VERSION)), {})
-    folder = root / inputs.name / str(builder_class.VERSION)
+        inputs = sources.Inputs(_held(root, str(builder.VERSION)), {})
+    folder = root / inputs.name / str(builder.VERSION)
     if folder.is_dir():
         return folder
     with (_alone(root), quiet(),
           tempfile.TemporaryDirectory(prefix=_INCOMPLETE, dir=root) as downloads):
         # What another process made meanwhile TFDS takes as it is.
-        _build(builder_class(inputs, str(root.parent), report), folder, downloads)
+        _build(builder(inputs, str(root.parent), report), folder, downloads)
     return folder
 
 
@@ -125,7 +125,12 @@ def _held(root: pathlib.Path, version: str) -> str:
     return next(iter(found))
 
 
-def _builder_class(name: str) -> type:
+def builder_class(name: str) -> type:
+    """Returns what builds a data set.
+
+    Raises:
+      UserError: there is no such data set.
+    """
     if name not in _BUILDERS:
         raise errors.UserError(
             f"got data set {name!r}, expected one of {', '.join(names())}; change the name.")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sah_jax import errors
-from sah_jax.tasks.datasets import preparing
+from sah_jax.tasks.datasets import preparing, sources
 
 
 class _Numbered(Sequence):
@@ -48,10 +48,13 @@ class Rows(_Numbered):
             self._source = prepared.as_data_source(split=split)
         self.num_bytes = int(found[split].num_bytes)
         origin = json.loads((folder / "metadata.json").read_text())
-        own = "" if origin.get("published", {}).get(split) else " (not the published files)"
-        self.name = "/".join([*folder.parts[-3:], split]).removeprefix("sah_") + own
-        digests = "".join(file["sha256"] for file in origin["files"][split])
-        self.digest = hashlib.sha256(digests.encode()).hexdigest()
+        name, made_from, version = folder.parts[-3:]
+        name = name.removeprefix("sah_")
+        digests = [file["sha256"] for file in origin["files"][split]]
+        published = sources.are_published(made_from, digests, preparing.builder_class(name).SPLITS)
+        own = "" if published else " (not the published files)"
+        self.name = f"{name}/{made_from}/{version}/{split}{own}"
+        self.digest = hashlib.sha256("".join(digests).encode()).hexdigest()
         self.left_out = origin["left_out"][split]
 
     def __reduce__(self):

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from sah_jax import errors
 from sah_jax.tasks.datasets.upstream import File, sha256, Upstream
@@ -78,6 +78,11 @@ def find(manual_dir: str | pathlib.Path, splits: Mapping[str, Split]) -> Inputs:
 
 def _at(root: pathlib.Path, file: File) -> pathlib.Path | None:
     return next((path for path in (root / file.path, root / file.name) if path.is_file()), None)
+
+
+def are_published(origin: str, digests: Iterable[str], splits: Mapping[str, Split]) -> bool:
+    """Tells whether files are the published ones: by where they are from, or by their SHA-256s."""
+    return origin == UPSTREAM or set(digests) <= known(splits)
 
 
 def known(splits: Mapping[str, Split]) -> frozenset[str]:

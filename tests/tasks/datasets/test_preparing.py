@@ -216,6 +216,6 @@ def test_tensorflow_is_never_imported_and_tfds_only_when_it_is_needed(tmp_path):
 
 def test_every_data_set_is_a_described_tfds_builder():
     for name in datasets.names():
-        found = preparing._builder_class(name)
+        found = preparing.builder_class(name)
         assert issubclass(found, builder.Builder) and found.name == f"sah_{name}"
         assert found.HOMEPAGE.startswith("https://") and found.CITATION and found.LICENSE
