@@ -17,7 +17,7 @@ def get_config() -> ml_collections.ConfigDict:
         "baseline": ({},),
         "urial": ({},),
         "icl": ({"num_examples": 1}, {"num_examples": 3}),
-        "lora": ({"rank": 1, "bits": 2, "learning_rate": 5e-3, "num_examples": 512},),
+        "lora": ({"rank": 1, "bits_per_weight": 2, "learning_rate": 5e-3, "num_examples": 512},),
         "online": ({"num_examples": 32, "learning_rate": 3e-3, "epochs": 3},),
     }
     config.seeds = (0,)

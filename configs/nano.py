@@ -20,8 +20,8 @@ def get_config(folder: str = "") -> ml_collections.ConfigDict:
         "urial": ({},),
         "icl": ({"num_examples": 1}, {"num_examples": 3}),
         "lora": (
-            {"rank": 1, "bits": 2, "learning_rate": 5e-3, "num_examples": 512},
-            {"rank": 4, "bits": 3, "learning_rate": 5e-3, "num_examples": 1024},
+            {"rank": 1, "bits_per_weight": 2, "learning_rate": 5e-3, "num_examples": 512},
+            {"rank": 4, "bits_per_weight": 3, "learning_rate": 5e-3, "num_examples": 1024},
         ),
         "online": ({"num_examples": 64, "learning_rate": 3e-3, "epochs": 3},),
     }

@@ -69,7 +69,7 @@ def _tables(rows: list[rows_lib.Row], task: str) -> str:
 
 
 def _program(row: rows_lib.Row) -> str:
-    words = {"rank": "rank {}", "bits": "{} bits", "num_examples": "{} examples"}
+    words = {"rank": "rank {}", "bits_per_weight": "{} bits", "num_examples": "{} examples"}
     said = ", ".join(text.format(row.strategy_hparams[name]) for name, text in words.items()
                      if name in row.strategy_hparams).replace("1 examples", "1 example")
     return f"{style.family_style(row.experiment_name).label}{f' ({said})' if said else ''}"

@@ -17,6 +17,7 @@ import signal
 import tempfile
 import time
 
+import adapters
 import jax
 import numpy as np
 import peak_memory
@@ -25,7 +26,7 @@ import tiny_model
 from sah_jax import errors
 from sah_jax.models import base as base_lib
 from sah_jax.programs import base as family_lib
-from sah_jax.programs import codec, lora, lowrank, online, registry, texts
+from sah_jax.programs import codec, online, registry, texts
 from sah_jax.training import examples as examples_lib
 
 MOST_SECONDS = 100  # of CPU time for one file, compilation included
@@ -43,16 +44,14 @@ def corpus(base: base_lib.BaseModel) -> dict[str, bytes]:
     rng = np.random.default_rng(0)
     draw = lambda n: rng.integers(1, base.spec.vocab_size, n).tolist()
     top = 3
-    shapes = lowrank.shapes(base.decoder, 2)
-    sparse = lambda shape: rng.integers(-top, top + 1, shape).astype(np.int32) * (rng.random(shape) < 0.2)
+    sparse = lambda number, shape: (
+        rng.integers(-top, top + 1, shape).astype(np.int32) * (rng.random(shape) < 0.2))
     thetas = {
         "baseline": None, "urial": draw(30), "icl": draw(60),
-        "lora": lora.LoraTheta(
-            2, 3, 8, 1, {n: {f: sparse(s) for f, s in pair.items()} for n, pair in shapes.items()},
-            {n: {f: -8 for f in pair} for n, pair in shapes.items()}),
+        "lora": adapters.theta(base, 2, 3, sparse, lambda number: -8, seed=1),
         "online": online.OnlineTheta(
-            online._Plan(num_examples=6, learning_rate=0.003, epochs=2, rank=2, alpha=2, batch_size=4,
-                         max_tokens=24, seed=1, cue=()),
+            online.OnlineForm(num_examples=6, learning_rate=0.003, epochs=2, rank=2, alpha=2, batch_size=4,
+                              max_tokens=24), 1, (), "",
             tuple(examples_lib.TokenExample(tuple(draw(8)), tuple(draw(6))) for _ in range(6)))}
     files = {}
     for name, theta in thetas.items():
@@ -135,7 +134,7 @@ def run(num_files: int, seed: int) -> dict:
         finally:
             _limit(0, 0)
         # A splice can be the whole of another file, whose check is its own.
-        checked = data and data[0] >> 4 == codec.CHECKED - 1 and data not in files.values()
+        checked = data and data[0] >> 5 == codec.CHECKED - 1 and data not in files.values()
         if outcome == "other" and checked:
             outcome = "other in spite of a check"
         counts[f"{name} {outcome}"] += 1

@@ -79,7 +79,8 @@ def fitted(mesh, batches_of, steps, plan=None):
     state, places = (sharding.place(state, placed.state), placed.batch) if placed else (
         jax.tree.map(jnp.array, state), None)
     silent = lambda line: None
-    return fit_lib.fit(step, state, params_on(decoder), batches_of(places), steps, silent, plan)
+    fit, losses = fit_lib.fit(step, state, params_on(decoder), batches_of(places), steps, silent, plan)
+    return fit, losses.tolist()
 
 
 def _kept_gradient():

@@ -128,9 +128,12 @@ def _read_context(predict, variables, cache, tokens_C, first_B):
 
 
 @functools.partial(jax.jit, static_argnames="predict")
-def _run(predict, variables, cache, skipped, tokens_LB, limits_B, first_token, end_token, decoding, state,
-         window):
-    """Codes a batch in either direction; returns the decoder's state and `_Coded`."""
+def _run(predict, variables, cache, skipped, tokens_LB, known_B, limits_B, first_token, end_token, decoding,
+         state, window):
+    """Codes a batch in either direction; returns the decoder's state and `_Coded`.
+
+    The first `known_B` tokens of each row are taken from `tokens_LB` and not coded.
+    """
     length, rows = tokens_LB.shape
     nothing = _Coded(
         jnp.zeros((length, rows), jnp.int32), jnp.zeros((length, rows), jnp.uint32),
@@ -145,16 +148,19 @@ def _run(predict, variables, cache, skipped, tokens_LB, limits_B, first_token, e
         cache, logits_BV = predict(variables, cache, previous_B, skipped + position)
         # Both directions get the same integers: no float is computed on the other side of this.
         freqs_BV = jax.lax.optimization_barrier(freqs.from_logits(logits_BV))
+        told_B = position < known_B
+        coded_B = alive_B & ~told_B
         state, (tokens_B, starts_B, freqs_B) = jax.lax.cond(
-            decoding, decode_tokens, look_up_tokens, state, freqs_BV, tokens_LB[position], alive_B, window)
+            decoding, decode_tokens, look_up_tokens, state, freqs_BV, tokens_LB[position], coded_B, window)
+        tokens_B = jnp.where(told_B, tokens_LB[position], tokens_B)
         nats_B = jax.nn.logsumexp(logits_BV, axis=-1) - jnp.take_along_axis(
             logits_BV, tokens_B[:, None], axis=-1)[:, 0]
-        ideal_B = jnp.where(alive_B, nats_B / jnp.log(2.0), 0.0)
+        ideal_B = jnp.where(coded_B, nats_B / jnp.log(2.0), 0.0)
         tokens_B = jnp.where(alive_B, tokens_B, 0)
         coded = jax.tree.map(
             lambda all_LB, one_B: all_LB.at[position].set(one_B), coded,
             _Coded(tokens_B, starts_B, freqs_B, ideal_B))
-        alive_B &= (tokens_B != end_token) & (position + 1 < limits_B)
+        alive_B &= (told_B | (tokens_B != end_token)) & (position + 1 < limits_B)
         return position + 1, tokens_B, alive_B, cache, state, coded
 
     first = (jnp.int32(0), jnp.full(rows, first_token, jnp.int32), limits_B > 0, cache, state, nothing)
@@ -162,11 +168,14 @@ def _run(predict, variables, cache, skipped, tokens_LB, limits_B, first_token, e
     return state, coded
 
 
-def _call(batch: Rows, tokens_LB: np.ndarray, limits_B: np.ndarray, decoding: bool, state, window):
+def _call(
+    batch: Rows, tokens_LB: np.ndarray, known_B: np.ndarray, limits_B: np.ndarray, decoding: bool, state,
+    window,
+):
     last = np.int32([batch.start_token, *batch.context][-1])
     return _run(
         batch.predict, batch.variables, _cache(batch), np.int32(len(batch.context)),
-        tokens_LB.astype(np.int32), limits_B.astype(np.int32), last, np.int32(batch.end_token),
+        tokens_LB.astype(np.int32), known_B, limits_B.astype(np.int32), last, np.int32(batch.end_token),
         np.bool_(decoding), state, window)
 
 
@@ -176,7 +185,7 @@ def _window_symbols(batch: Rows) -> int:
 
 def write_rows(
     writer: file.ProgramWriter, batch: Rows, sequences: Sequence[Sequence[int]], limits: Sequence[int],
-    numbering: Numbering | None = None,
+    numbering: Numbering | None = None, known: Sequence[int] = (),
 ) -> None:
     """Codes at most `batch.rows` token sequences.
 
@@ -188,6 +197,7 @@ def write_rows(
         must know it. A sequence that long is coded without its end. With `NO_END` each
         sequence must be exactly that long.
       numbering: for the ledger, which examples these sequences are; None where they are none.
+      known: of each sequence, how many tokens at its beginning the reader knows already; they are not coded.
 
     Raises:
       ValueError: a sequence is longer than its limit, or holds the end token or a token that
@@ -204,12 +214,11 @@ def write_rows(
     for row, sequence in enumerate(sequences):
         ended = [*sequence, batch.end_token][: limits[row]]
         tokens_LB[: len(ended), row] = ended
-    limits_B = np.zeros(batch.rows, np.int32)
-    limits_B[: len(limits)] = limits
+    limits_B, known_B = _padded(limits, batch.rows), _padded(known, batch.rows)
     # The state and window of a decoder at the start of an empty stream: not used, same shapes.
     window = np.zeros(_window_symbols(batch) * arithmetic.MAX_SYMBOL_BYTES, np.uint8)
     state = arithmetic.begin(window[: arithmetic.HEAD_BYTES])
-    _, coded = _call(batch, tokens_LB, limits_B, False, jax.device_get(state), window)
+    _, coded = _call(batch, tokens_LB, known_B, limits_B, False, jax.device_get(state), window)
     coded = hosts.fetch(coded)
     real_LB = coded.freqs_LB < arithmetic.TOTAL
     if not np.all(coded.freqs_LB):
@@ -229,15 +238,27 @@ def _booking(coded: _Coded, sequences: Sequence[Sequence[int]], numbering: Numbe
     return coded.freqs_LB[real_LB], coded.ideal_bits_LB[real_LB], parts
 
 
+def _padded(values: Sequence[int], rows: int) -> np.ndarray:
+    """Returns a value for each row, zeros for those that there are none for."""
+    padded = np.zeros(rows, np.int32)
+    padded[: len(values)] = values
+    return padded
+
+
 def read_rows(
-    reader: file.ProgramReader, batch: Rows, limits: Sequence[int], numbering: Numbering | None = None
+    reader: file.ProgramReader, batch: Rows, limits: Sequence[int], numbering: Numbering | None = None,
+    known: Sequence[Sequence[int]] = (),
 ) -> list[list[int]]:
-    """Reads what `write_rows` wrote with the same `batch`, `limits` and `numbering`."""
-    limits_B = np.zeros(batch.rows, np.int32)
-    limits_B[: len(limits)] = limits
+    """Reads what `write_rows` wrote with the same `batch`, `limits` and `numbering`.
+
+    `known` are the tokens at the beginning of each sequence that were not coded; they are returned, too.
+    """
     tokens_LB = np.zeros((batch.positions, batch.rows), np.int32)
+    for row, sequence in enumerate(known):
+        tokens_LB[: len(sequence), row] = sequence
     state, coded = hosts.fetch(_call(
-        batch, tokens_LB, limits_B, True, reader.state, reader.window(_window_symbols(batch))))
+        batch, tokens_LB, _padded(list(map(len, known)), batch.rows), _padded(limits, batch.rows), True,
+        reader.state, reader.window(_window_symbols(batch))))
     sequences = []
     for row, limit in enumerate(limits):
         tokens = coded.tokens_LB[:limit, row].tolist()

@@ -30,6 +30,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from sah_jax import errors
 from sah_jax.models import config as config_lib
 from sah_jax.models import layers as layers_lib
 from sah_jax.models import rope as rope_lib
@@ -83,17 +84,28 @@ class Decoder(nn.Module):
 
     def hidden(self, tokens_BL: jax.Array, positions_BL: jax.Array | None = None) -> jax.Array:
         """Returns the normed last hidden states [B, L, D]; positions default to 0 .. L-1."""
-        spec = self.spec
         if positions_BL is None:
             positions_BL = jnp.broadcast_to(jnp.arange(tokens_BL.shape[1]), tokens_BL.shape)
+        return self.hidden_of(self._embedding()[tokens_BL], positions_BL)
+
+    def hidden_of(self, x_BLD: jax.Array, positions_BL: jax.Array, rotated_by: int = 0) -> jax.Array:
+        """Returns the normed last hidden states of given embeddings [B, L, D].
+
+        Args:
+          x_BLD: what stands in place of the embeddings of tokens.
+          positions_BL: their places, and slots of a cache.
+          rotated_by: what rotary embeddings add to the positions, so that keys may stand before position 0.
+        """
+        spec = self.spec
         ropes = tuple(dict.fromkeys(spec.ropes))
-        place = layers_lib.Place(positions_BL, *rope_lib.angles(ropes, spec.head_dim, positions_BL))
+        place = layers_lib.Place(
+            positions_BL, *rope_lib.angles(ropes, spec.head_dim, positions_BL + rotated_by))
         layer = layers_lib.Layer(
             # Of an unrolled decoder, each layer's cache is a stack of one.
             index=np.arange(spec.layers, dtype=np.int32) * (not self.unrolled),
             rope=np.array([ropes.index(rope) for rope in spec.ropes], np.int32),
             window=np.array(spec.windows or (config_lib.NO_WINDOW,) * spec.layers, np.int32))
-        x_BLD = sharding.split_rows(self._embedding()[tokens_BL].astype(self.dtype), self.mesh)
+        x_BLD = sharding.split_rows(x_BLD.astype(self.dtype), self.mesh)
         if self.unrolled:
             for number, block in enumerate(self.layers):
                 x_BLD, _ = block(x_BLD, place, layers_lib.Layer(*(values[number] for values in layer)))
@@ -177,6 +189,50 @@ def unrolled_variables(variables: dict) -> dict:
             f"layers_{layer}": jax.tree.map(lambda leaf, layer=layer: leaf[layer], stack)
             for layer in range(layers)}
     return out
+
+
+def with_deltas(params: dict, deltas: dict) -> dict:
+    """Returns weights with deltas added to some leaves, rounded to the leaves' dtypes.
+
+    Args:
+      params: the `params` collection.
+      deltas: a tree of some of its leaves.
+
+    Raises:
+      UserError: there is no such leaf; those of a quantised projection have no deltas.
+    """
+    merged = dict(params)
+    for name, delta in deltas.items():
+        if name not in params:
+            raise errors.UserError(
+                f"the program adds to the weights {name!r}, the model has {', '.join(params)} there; take a "
+                "model that is not quantised.")
+        leaf = params[name]
+        if isinstance(delta, dict):
+            merged[name] = with_deltas(leaf, delta)
+        else:
+            merged[name] = (leaf.astype(jnp.float32) + delta).astype(leaf.dtype)
+    return merged
+
+
+def added_deltas(first: dict, second: dict) -> dict:
+    """Returns the sum of two trees of deltas."""
+    both = {name: (added_deltas if isinstance(first[name], dict) else jnp.add)(first[name], second[name])
+            for name in first.keys() & second.keys()}
+    return first | second | both
+
+
+def joined_programs(first: dict, second: dict) -> dict:
+    """Returns the `program` collection that adds what two of them add.
+
+    Low-rank pairs stand side by side as one of the sum of their ranks, and prefixes one after the other.
+    """
+    axes = {"a": 2, "b": 1, "prefix_k": 1, "prefix_v": 1}
+    both = {
+        name: joined_programs(first[name], second[name]) if isinstance(first[name], dict)
+        else jnp.concatenate([first[name], second[name]], axis=axes[name])
+        for name in first.keys() & second.keys()}
+    return first | second | both
 
 
 def abstract_params(decoder: Decoder) -> dict:

@@ -61,14 +61,20 @@ PROGRAM = (
     Rule(rf"{_OUT_OF}/a", P(None, ("tensor", "fsdp"), None)),
     Rule(rf"{_OUT_OF}/b", P(None, None, "fsdp")),
     Rule(r"attention/prefix_[kv]", P(None, None, "tensor", None)),
+    # Numbers that are few: a vector, embeddings of slots, coefficients.
+    Rule(r"vector|soft_prompt|(.*/)?coefficients", P()),
+    Rule(r"(attention/[qkvo]|ffn/(gate|up|down))/e", P()),
 )
-"""What is fitted, and the decoder's `program` collection: low-rank pairs and prefixes [J, S, K, H]."""
+"""What is fitted, and the decoder's `program` collection: pairs, prefixes [J, S, K, H], few numbers."""
 
 DATA = (
     Rule(r"attention/[kv]", P(None, BATCH, "tensor", None, None)),
     Rule(r"(tokens|weights|positions)_BL", P(BATCH, None)),
 )
 """The KV cache (keys [J, B, K, H, T], values [J, B, K, T, H]) and batches."""
+
+SMALL = frozenset({"exponent", "spread", "steps", "logits", "rank_logits"})
+"""In a leaf's path: what is fitted beside an array, a number for each of its layers. On every device."""
 
 RULES = WEIGHTS + PROGRAM + DATA
 
@@ -315,7 +321,7 @@ def _axes(part: str | tuple[str, ...] | None) -> tuple[str, ...]:
 
 
 def _spec(name: str, leaf: Any, rules: Sequence[Rule]) -> P:
-    if not leaf.shape:
+    if not leaf.shape or SMALL & set(name.split("/")):
         return P()
     found = [rule for rule in rules if _matches(rule, name)]
     if not found:

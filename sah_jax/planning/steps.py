@@ -18,9 +18,8 @@ from jax.sharding import PartitionSpec as P
 from sah_jax import errors
 from sah_jax.models import base as base_lib
 from sah_jax.models import config as config_lib
-from sah_jax.models import costs, quantize, sharding
+from sah_jax.models import costs, flops, quantize, sharding
 from sah_jax.models import decoder as decoder_lib
-from sah_jax.planning import flops
 from sah_jax.programs import lowrank
 from sah_jax.training import step as step_lib
 

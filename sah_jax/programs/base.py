@@ -1,14 +1,18 @@
 """The protocol of program families, and the header that every program file begins with."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import jax
+import jax.numpy as jnp
 
 from sah_jax import errors, hosts
 from sah_jax.coding import file, integers, tokens
 from sah_jax.models import base as base_lib
 from sah_jax.models import decoder as decoder_lib
-from sah_jax.models import sharding
+from sah_jax.models import flops, sharding
 from sah_jax.tasks import base as task_lib
 from sah_jax.training import checkpoints as checkpoints_lib
 
@@ -18,28 +22,73 @@ Report = Callable[[str], None]
 Setting = TypeVar("Setting")
 
 
+class Added(NamedTuple):
+    """What fitted numbers add to the frozen base.
+
+    program: the decoder's `program` collection; empty when no weight is touched.
+    deltas: what is added to leaves of `params`: a tree of some of its leaves.
+    """
+
+    program: dict
+    deltas: dict = {}
+
+
 @dataclasses.dataclass(frozen=True)
 class Adapted:
     """An adapted model: everything that a program adds to the frozen base.
 
     Attributes:
-      program: the decoder's `program` collection; empty when no weight is touched.
+      program, deltas: see `Added`.
       context: tokens that stand before every prompt.
+      portable: whether integers and counters alone led to it, so that it is the same on any machine;
+        else it was replayed, and needs the numerics profile that it was written under.
+      unchanged: whether all of the program's numbers are zero, so that it is the base model.
     """
 
     program: dict
     context: tuple[int, ...] = ()
+    deltas: dict = dataclasses.field(default_factory=dict)
+    portable: bool = False
+    unchanged: bool = False
 
     def variables(self, base: base_lib.BaseModel) -> dict:
         """Returns what the decoder is applied to, the program too where the model's mesh wants it."""
-        mesh, program = base.decoder.mesh, self.program
+        mesh, program, deltas = base.decoder.mesh, self.program, self.deltas
         if mesh is not None:
-            program = sharding.place(program, sharding.shardings(program, mesh))
-        return {"params": base.params, "program": program}
+            program, deltas = (
+                sharding.place(tree, sharding.shardings(tree, mesh)) for tree in (program, deltas))
+        return {"params": decoder_lib.with_deltas(base.params, deltas), "program": program}
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the program variables and the context, in hexadecimal."""
-        return base_lib.tree_digest({"program": hosts.fetch(self.program), "context": list(self.context)})
+        """Returns the SHA-256 of program variables, deltas and context, in hexadecimal."""
+        told = {"program": hosts.fetch(self.program), "context": list(self.context)}
+        return base_lib.tree_digest(told | ({"deltas": hosts.fetch(self.deltas)} if self.deltas else {}))
+
+    def then(self, other: "Adapted") -> "Adapted":
+        """Returns the model that both programs adapt: contexts one after the other, weights added up.
+
+        Raises:
+          UserError: both add what the decoder has one of.
+        """
+        return Adapted(
+            decoder_lib.joined_programs(self.program, other.program), self.context + other.context,
+            decoder_lib.added_deltas(self.deltas, other.deltas), self.portable and other.portable,
+            self.unchanged and other.unchanged)
+
+
+@dataclasses.dataclass(frozen=True)
+class Accounts:
+    """What a program takes besides bits.
+
+    Attributes:
+      train_flops: floating-point operations of the fit, see `models.flops.count`.
+      decode_flops: those of turning the file into the adapted model.
+      reference_bits: the length by the paper's own count where that counts parameters, else 0.
+    """
+
+    train_flops: int = 0
+    decode_flops: int = 0
+    reference_bits: int = 0
 
 
 class Family(Protocol):
@@ -77,12 +126,40 @@ class Family(Protocol):
         """
 
 
+    def accounts(self, setting: Any, theta: Any, base: base_lib.BaseModel) -> Accounts:
+        """Returns what a program of this θ takes besides its bits."""
+
+
+class FittedTogether(Family, Protocol):
+    """A family that fits several settings as one batch, in one compiled step."""
+
+    def together(self, setting: Any) -> Any:
+        """Returns what settings have in common that can be fitted together; hashable."""
+
+    def fit_together(
+        self, runs: Sequence[tuple[Any, int]], base: base_lib.BaseModel, task: task_lib.Task, report: Report,
+        checkpoints: checkpoints_lib.Plan | None = None, lanes: int = 0,
+    ) -> list[Any]:
+        """Returns for each (setting, seed) what `fit` would up to rounding, or the UserError it would raise.
+
+        Args:
+          runs: alike by `together`.
+          base, task, report, checkpoints: as in `fit`.
+          lanes: how many the compiled step has, at least as many as runs; 0 for as many.
+
+        Raises:
+          UserError: a setting does not suit, or every fit diverged.
+        """
+
+
 def parse_setting(family: Family, given: Mapping[str, Any]) -> Any:
     """Turns a config's dictionary into the family's `Setting`, strictly.
 
     Raises:
       UserError: a key is unknown or missing, or a value has another type.
     """
+    if hasattr(family, "parse"):
+        return family.parse(given)
     fields = {field.name: field for field in dataclasses.fields(family.Setting)}
     if unknown := sorted(given.keys() - fields.keys()):
         raise errors.UserError(
@@ -106,21 +183,48 @@ def parse_setting(family: Family, given: Mapping[str, Any]) -> Any:
 
 
 def language_rows(
-    base: base_lib.BaseModel, program: dict, rows: int, positions: int, end_token: int,
-    context: tuple[int, ...] = (),
+    base: base_lib.BaseModel, adapted: Adapted, rows: int, positions: int, end_token: int, *,
+    temperature: float = 1.0,
 ) -> tokens.Rows:
     """Returns what codes token sequences under the (adapted) base model.
+
+    Args:
+      base: the base model.
+      adapted: what it is adapted by; its context stands before what is coded.
+      rows, positions, end_token: see `tokens.Rows`.
+      temperature: what logits are divided by.
 
     Raises:
       UserError: the model's mesh is none to code on.
     """
     sharding.check_codelength(base.decoder.mesh)
     return tokens.Rows(
-        predict=base_lib.cached_step(base.decoder),
+        predict=_predict(base.decoder, temperature),
         make_cache=lambda batch, slots: decoder_lib.init_cache(base.spec, batch, slots, base.decoder.dtype),
-        variables=Adapted(program).variables(base),
+        variables=adapted.variables(base),
         rows=rows, positions=positions, start_token=base.spec.start_token, end_token=end_token,
-        context=context)
+        context=adapted.context)
+
+
+@functools.lru_cache(maxsize=16)
+def _predict(decoder: decoder_lib.Decoder, temperature: float) -> tokens.Predict:
+    step = base_lib.cached_step(decoder)
+    if temperature == 1:
+        return step
+
+    def tempered(variables, cache, tokens_B, position):
+        cache, logits_BV = step(variables, cache, tokens_B, position)
+        return cache, logits_BV / temperature
+
+    return tempered
+
+
+def forward_flops(base: base_lib.BaseModel, program: dict, num_tokens: int) -> int:
+    """Returns the operations of running the model over a sequence, its logits included."""
+    tokens = jax.ShapeDtypeStruct((1, num_tokens), jnp.int32)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), program)
+    variables = {"params": decoder_lib.abstract_params(base.decoder), "program": shapes}
+    return flops.count(jax.make_jaxpr(base.decoder.apply)(variables, tokens))
 
 
 _LOG_CAPACITIES = range(4, 20)

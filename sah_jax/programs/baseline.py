@@ -16,8 +16,12 @@ class Baseline:
 
     def write(self, theta, writer, base, report) -> family_lib.Adapted:
         """See `Family.write`."""
-        return family_lib.Adapted({})
+        return family_lib.Adapted({}, portable=True, unchanged=True)
 
     def read(self, reader, base, report) -> family_lib.Adapted:
         """See `Family.read`."""
-        return family_lib.Adapted({})
+        return family_lib.Adapted({}, portable=True, unchanged=True)
+
+    def accounts(self, setting, theta, base) -> family_lib.Accounts:
+        """See `Family.accounts`."""
+        return family_lib.Accounts()

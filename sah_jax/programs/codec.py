@@ -1,27 +1,38 @@
-"""A whole program: θ to the bytes of a file and those bytes to an adapted model."""
+"""A whole program: θ to the bytes of a file and those bytes to an adapted model.
+
+A file is a header of one byte and sections: each is a family's, and says after it whether another
+one follows. Every section is coded under the frozen base; what they add, they add together.
+"""
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from sah_jax import errors
-from sah_jax.coding import file, integers
+from sah_jax.coding import arithmetic, file, integers
 from sah_jax.coding import ledger as ledger_lib
 from sah_jax.models import base as base_lib
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import registry
 
-PLAIN, CHECKED = 1, 2
-"""Format versions: the latter ends in a check of what the file decodes to."""
+PLAIN, CHECKED = 2, 3
+"""Format versions: the latter ends in a check of what the file decodes to. Version 1 held one section."""
 
-TEXTS_CODE = 15
+TEXTS_CODE = 31
 """In place of a family's code, that of a file of texts: see `sah_jax.programs.texts`."""
 
 CHECK_BITS = 32
 
 # Versions and family codes that a header can hold; one byte in all.
-_VERSIONS = range(1, 17)
-_CODES = range(16)
+_VERSIONS = range(1, 9)
+_CODES = range(32)
+
+# Whether a section follows, after each: most files hold one, so that no costs a tenth of a bit.
+_MORE_TABLE = np.array([0, arithmetic.TOTAL - arithmetic.TOTAL // 16, arithmetic.TOTAL], np.int64)
+_MOST_SECTIONS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,12 +72,16 @@ class Program(CodedFile):
     """A program that was written or read.
 
     Attributes:
-      family: its family's name.
+      family: its family's name; of several sections, their names with + between them.
       adapted: the model it turns the base into.
     """
 
     family: str
     adapted: family_lib.Adapted
+
+
+Section = tuple[family_lib.Family, Any]
+"""A family and its θ."""
 
 
 def silent(line: str) -> None:
@@ -82,12 +97,31 @@ def write(
     With `check`, 32 more bits let a reader that has no sidecar tell a file that was altered, or
     that it decodes under another base model or numerics profile.
     """
-    writer = file.ProgramWriter()
-    write_header(writer, registry.names().index(family.name), CHECKED if check else PLAIN)
-    adapted = family.write(theta, writer, base, report)
+    sections = family.sections(theta) if hasattr(family, "sections") else [(family, theta)]
+    return write_sections(sections, base, report, check=check)
+
+
+def write_sections(
+    sections: Sequence[Section], base: base_lib.BaseModel, report: family_lib.Report = silent, *,
+    check: bool = False,
+) -> Program:
+    """Turns several families' θ into one program file; see `write`."""
+    if not 0 < len(sections) <= _MOST_SECTIONS:
+        raise ValueError(f"{len(sections)} sections, expected 1 to {_MOST_SECTIONS}")
+    writer, parts = file.ProgramWriter(), []
+    for number, (family, theta) in enumerate(sections):
+        code = registry.names().index(family.name)
+        if number:
+            _write_code(writer, code)
+        else:
+            write_header(writer, code, CHECKED if check else PLAIN)
+        parts.append(family.write(theta, writer, base, report))
+        with writer.field("sections"):
+            writer.put_table(_MORE_TABLE, [number + 1 < len(sections)])
+    adapted = functools.reduce(family_lib.Adapted.then, parts)
     if check:
         write_check(writer, adapted.digest())
-    return Program(writer.close(), writer.ledger, family.name, adapted)
+    return Program(writer.close(), writer.ledger, "+".join(one.name for one, _ in sections), adapted)
 
 
 def read(
@@ -102,15 +136,28 @@ def read(
     code, version = read_header(reader)
     if code == TEXTS_CODE:
         raise errors.UserError(f"{name}: holds texts, expected a program; sah decode prints texts.")
-    known = len(registry.names())
-    if code >= known:
-        raise reader.invalid(f"its family code is {code}, this reader knows 0 to {known - 1}")
-    family = registry.get_family(registry.names()[code])
-    adapted = family.read(reader, base, report)
+    families, parts = [], []
+    while True:
+        families.append(_family(reader, code))
+        parts.append(families[-1].read(reader, base, report))
+        with reader.field("sections"):
+            if not reader.take_table(_MORE_TABLE, 1)[0]:
+                break
+        if len(parts) == _MOST_SECTIONS:
+            raise reader.invalid(f"it claims more than {_MOST_SECTIONS} sections")
+        code = _read_code(reader)
+    adapted = functools.reduce(family_lib.Adapted.then, parts)
     if version == CHECKED:
         read_check(reader, adapted.digest())
     reader.finish()
-    return Program(data, reader.ledger, family.name, adapted)
+    return Program(data, reader.ledger, "+".join(family.name for family in families), adapted)
+
+
+def _family(reader: file.ProgramReader, code: int) -> family_lib.Family:
+    known = len(registry.names())
+    if code >= known:
+        raise reader.invalid(f"its family code is {code}, this reader knows 0 to {known - 1}")
+    return registry.get_family(registry.names()[code])
 
 
 def holds_texts(data: bytes) -> bool:
@@ -122,8 +169,7 @@ def write_header(writer: file.ProgramWriter, code: int, version: int) -> None:
     """Codes the one byte that every file begins with."""
     with writer.field("version"):
         integers.write_choice(writer, _VERSIONS, version)
-    with writer.field("family"):
-        integers.write_choice(writer, _CODES, code)
+    _write_code(writer, code)
 
 
 def read_header(reader: file.ProgramReader) -> tuple[int, int]:
@@ -136,8 +182,17 @@ def read_header(reader: file.ProgramReader) -> tuple[int, int]:
         version = integers.read_choice(reader, _VERSIONS)
     if version not in (PLAIN, CHECKED):
         raise reader.invalid(f"its format version is {version}, this reader knows {PLAIN} and {CHECKED}")
+    return _read_code(reader), version
+
+
+def _write_code(writer: file.ProgramWriter, code: int) -> None:
+    with writer.field("family"):
+        integers.write_choice(writer, _CODES, code)
+
+
+def _read_code(reader: file.ProgramReader) -> int:
     with reader.field("family"):
-        return integers.read_choice(reader, _CODES), version
+        return integers.read_choice(reader, _CODES)
 
 
 def write_check(writer: file.ProgramWriter, digest: str) -> None:

@@ -3,18 +3,27 @@
 Shape suffixes: J layers, I input features, O output features, R rank.
 """
 
-import functools
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from sah_jax.models import base as base_lib
 from sah_jax.models import decoder as decoder_lib
+from sah_jax.programs import header
 
 PROJECTIONS = (
     ("attention", "q"), ("attention", "k"), ("attention", "v"), ("attention", "o"),
     ("ffn", "gate"), ("ffn", "up"), ("ffn", "down"),
 )
 """The paper's modules: every projection of every layer."""
+
+MODULES = header.Subset([name for _, name in PROJECTIONS])
+"""The rule of a setting that says which of them."""
+
+RANKS = (1, 2, 4, 8, 16, 32, 64)
 
 Factors = dict[str, dict[str, jax.Array]]
 """For each projection, `a` [J, I, R] and `b` [J, R, O]."""
@@ -30,8 +39,7 @@ def shapes(decoder: decoder_lib.Decoder, rank: int) -> dict[str, dict[str, tuple
     return out
 
 
-@functools.partial(jax.jit, static_argnames=("decoder", "rank"))
-def start(decoder: decoder_lib.Decoder, rank: int, seed: int) -> Factors:
+def start(decoder: decoder_lib.Decoder, rank: int, seed: Any) -> Factors:
     """Returns the pair every fit starts from: `a` random, `b` zero, so that nothing is changed.
 
     The entries of `a` are +-1/sqrt(I), with signs from `jax.random.bits`: integers that are
@@ -39,17 +47,40 @@ def start(decoder: decoder_lib.Decoder, rank: int, seed: int) -> Factors:
     """
     key, factors = jax.random.key(seed), {}
     for index, (name, pair) in enumerate(shapes(decoder, rank).items()):
-        bits = jax.random.bits(jax.random.fold_in(key, index), pair["a"], jnp.uint8)
-        signs = jnp.where(bits & 1, 1.0, -1.0).astype(jnp.float32)
         factors[name] = {
-            "a": signs * pair["a"][1] ** -0.5, "b": jnp.zeros(pair["b"], jnp.float32)}
+            "a": signs(jax.random.fold_in(key, index), pair["a"]) * np.float32(pair["a"][1] ** -0.5),
+            "b": jnp.zeros(pair["b"], jnp.float32)}
     return factors
 
 
-def expand(factors: Factors, scale: float) -> dict:
-    """Returns the decoder's `program` collection, in which x gains scale * (x @ a) @ b."""
+def signs(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Returns float32 signs, the same on every machine."""
+    return jnp.where(jax.random.bits(key, shape, jnp.uint8) & 1, 1.0, -1.0).astype(jnp.float32)
+
+
+def expand(factors: Factors, scales: Any) -> dict:
+    """Returns the decoder's `program` collection, in which x gains scale * (x @ a) @ b.
+
+    Args:
+      factors: the pairs.
+      scales: one for all, or by projection one for each layer [J].
+    """
     program = {"attention": {}, "ffn": {}}
     for name, pair in factors.items():
         group, projection = name.split("/")
+        scale = jnp.reshape(scales[name], (-1, 1, 1)) if isinstance(scales, Mapping) else scales
         program[group][projection] = {"a": pair["a"], "b": pair["b"] * scale}
     return {"layers": program}
+
+
+def layer_scales(
+    base: base_lib.BaseModel, scale: float, layers: str, modules: str
+) -> dict[str, np.ndarray]:
+    """Returns what `expand` takes to adapt some layers and modules: float32 [J], 0 for the others."""
+    out = {}
+    chosen = header.Layers().of(layers, base)
+    for group, name in PROJECTIONS:
+        out[f"{group}/{name}"] = np.zeros(base.spec.layers, np.float32)
+        if name in MODULES.of(modules):
+            out[f"{group}/{name}"][list(chosen)] = scale
+    return out

@@ -1,78 +1,88 @@
 """`online`: a subset of the training data, coded by the model that learns from it as it is read.
 
-Prequential coding (Dawid 1984; Blier & Ollivier 2018): a batch costs what it costs the model
-that has been trained on the batches before it. The reader decodes a batch, trains on it,
+Prequential coding (Dawid 1984; Blier & Ollivier 2018): a block costs what it costs the model
+that has been trained on the blocks before it. The reader decodes a block, trains on it,
 decodes the next, and ends with the writer's weights, bit for bit; later epochs go over
-the same examples and cost nothing. As in the reference, whole examples are coded, the
+the same examples and cost nothing. By default, as in the paper, whole examples are coded, the
 loss is on answers, and a low-rank adapter learns (rank 8, alpha 8, Adam).
+
+Options that make it shorter: inputs that the reader generates itself, so that answers alone are
+paid for; replay of earlier examples between blocks (Bornschein et al. 2022); small first blocks; a
+temperature of the coding distribution.
 """
 
 import dataclasses
-import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-import jax
 import numpy as np
-import optax
 
 from sah_jax import errors
 from sah_jax.coding import file, integers, tokens
 from sah_jax.models import base as base_lib
-from sah_jax.models import decoder as decoder_lib
-from sah_jax.models import sharding
 from sah_jax.programs import base as family_lib
-from sah_jax.programs import lowrank
+from sah_jax.programs import header, lowrank
+from sah_jax.programs import inputs as inputs_lib
+from sah_jax.programs import learner as learner_lib
 from sah_jax.training import examples as examples_lib
-from sah_jax.training import step as step_lib
 
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 _EPOCHS = range(1, 9)
-_RANKS = (1, 2, 4, 8, 16, 32)
+_REPLAYS = range(17)
 _MAX_CUE = 16
 _MAX_ALPHA = (1 << 16) - 1
 
-# An example costs at least a byte, or it is not worth coding. This is what keeps a few bytes
+# An example costs at least so much, or it is not worth coding. This is what keeps a few bytes
 # from making a reader work for hours.
-_LEAST_EXAMPLE_BYTES = 1
+_LEAST_EXAMPLE_BITS = 1
 
 # Where an answer begins in a coded sequence: after the first place where the cue stands (the
 # tokens that end every prompt, coded once), or at a position coded with each example.
 _BOUNDARIES = ("cue", "position")
 
 
-@dataclasses.dataclass(frozen=True)
-class OnlineSetting:
-    """num_examples are coded; `epochs` passes are trained, the first of them while coding."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OnlineForm:
+    """What the file says first.
 
-    num_examples: int
-    learning_rate: float
-    epochs: int = 1
-    rank: int = 8
-    alpha: int = 8
-    batch_size: int = 8
-    max_tokens: int = 128
+    num_examples: are coded.
+    epochs: passes that are trained, the first of them while coding.
+    learner: one of `learner_lib.LEARNERS`; rank and alpha are of low-rank pairs.
+    inputs: one of `inputs_lib.SOURCES`: where prompts come from.
+    replay: steps on earlier examples after each block.
+    first_block: examples of the first block; each next one has twice as many, up to the batch size. 0 for
+      full blocks from the first on.
+    temperature: what logits are divided by for coding.
+    """
 
-
-@dataclasses.dataclass(frozen=True)
-class _Plan:
-    """All that the file's header says."""
-
-    num_examples: int
-    learning_rate: float
-    epochs: int
-    rank: int
-    alpha: int
-    batch_size: int
-    max_tokens: int
-    seed: int
-    cue: tuple[int, ...]  # empty: positions are coded
+    num_examples: int = header.coded(header.Count(1, (1 << 32) - 1))
+    learning_rate: float = header.coded(header.Decimal())
+    epochs: int = header.coded(header.Choice(_EPOCHS), default=1)
+    learner: str = header.coded(header.Choice(learner_lib.LEARNERS), default="lora")
+    rank: int = header.coded(header.Choice(lowrank.RANKS), default=8)
+    alpha: int = header.coded(header.Count(1, _MAX_ALPHA), default=8)
+    optimizer: str = header.coded(header.Choice(tuple(learner_lib.WEIGHT_DECAYS)), default="adam")
+    batch_size: int = header.coded(header.Choice(_BATCH_SIZES), default=8)
+    max_tokens: int = header.coded(header.Count(1, (1 << 16) - 1), default=128)
+    inputs: str = header.coded(header.Choice(inputs_lib.SOURCES), default="coded")
+    replay: int = header.coded(header.Choice(_REPLAYS), default=0)
+    first_block: int = header.coded(header.Choice((0, *_BATCH_SIZES)), default=0)
+    temperature: float = header.coded(header.Decimal(), default=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class OnlineTheta:
-    """The plan, and the examples in the order they are coded and trained on."""
+    """What is coded.
 
-    plan: _Plan
+    Attributes:
+      cue: the tokens that end every prompt; empty where positions are coded or prompts are known.
+      task: the name of the task that generates the prompts; "" where they are coded.
+      examples: in the order they are coded and trained on.
+    """
+
+    form: OnlineForm
+    seed: int
+    cue: tuple[int, ...]
+    task: str
     examples: tuple[examples_lib.TokenExample, ...]
 
 
@@ -81,127 +91,182 @@ class Online:
 
     name = "online"
     reads_examples = True
-    Setting = OnlineSetting
+    Setting = OnlineForm
 
     def fit(self, setting, base, task, seed, report, checkpoints=None) -> OnlineTheta:
         """See `Family.fit`."""
-        _check(setting, seed)
+        header.check(self.name, setting, seed)
+        if setting.inputs == "generated":
+            examples = inputs_lib.labelled(base, task, setting.num_examples, setting.max_tokens, seed)
+            return OnlineTheta(setting, seed, (), task.name, tuple(examples))
         examples = examples_lib.first_fitting(
             base, task, setting.num_examples, setting.max_tokens, seed)
-        cue = _shared_cue(examples)
-        return OnlineTheta(_Plan(**dataclasses.asdict(setting), seed=seed, cue=cue), tuple(examples))
+        return OnlineTheta(setting, seed, _shared_cue(examples), "", tuple(examples))
 
     def write(self, theta, writer, base, report) -> family_lib.Adapted:
         """See `Family.write`."""
-        plan = theta.plan
-        _write_plan(writer, plan, base)
-        learner = _Learner(plan, base)
-        for first in range(0, plan.num_examples, plan.batch_size):
-            batch = theta.examples[first : first + plan.batch_size]
-            with writer.field("examples"):
-                sequences = [[*example.prompt, *example.answer] for example in batch]
-                tokens.write_rows(
-                    writer, learner.rows(), sequences, [plan.max_tokens] * len(batch),
-                    tokens.numbered(first))
-            with writer.field("answer positions"):
-                for example in batch if not plan.cue else ():
-                    integers.write_count(writer, len(example.prompt))
-            learner.train(batch)
-            report(f"{first + len(batch)}/{plan.num_examples} examples coded and trained on")
-        if writer.ledger.ideal_bits < 8 * _LEAST_EXAMPLE_BYTES * plan.num_examples:
-            raise errors.UserError(
-                f"online's {plan.num_examples} examples cost {writer.ledger.ideal_bits:.0f} bits, expected "
-                f"at least {8 * _LEAST_EXAMPLE_BYTES} each; code fewer examples or longer ones.")
-        return learner.finish(theta.examples, report)
+        return write_examples(self.name, theta, writer, base, report).adapted()
 
     def read(self, reader, base, report) -> family_lib.Adapted:
         """See `Family.read`."""
-        plan = _read_plan(reader, base)
-        learner, examples = _Learner(plan, base), []
-        for first in range(0, plan.num_examples, plan.batch_size):
-            size = min(plan.batch_size, plan.num_examples - first)
-            with reader.field("examples"):
-                sequences = tokens.read_rows(
-                    reader, learner.rows(), [plan.max_tokens] * size, tokens.numbered(first))
-            with reader.field("answer positions"):
-                boundaries = [_boundary(reader, plan.cue, sequence) for sequence in sequences]
-            batch = [examples_lib.TokenExample(tuple(sequence[:end]), tuple(sequence[end:]))
-                     for sequence, end in zip(sequences, boundaries, strict=True)]
-            learner.train(batch)
-            examples += batch
-            report(f"{len(examples)}/{plan.num_examples} examples decoded and trained on")
-        return learner.finish(examples, report)
+        return read_examples(self.name, OnlineForm, reader, base, report)[1].adapted()
+
+    def accounts(self, setting, theta, base) -> family_lib.Accounts:
+        """See `Family.accounts`: the reader trains as the writer did."""
+        flops = replay_flops(theta, base)
+        return family_lib.Accounts(train_flops=flops, decode_flops=flops)
 
 
-class _Learner:
-    """The adapter that learns from the examples; the same on both sides."""
-
-    def __init__(self, plan: _Plan, base: base_lib.BaseModel):
-        self._plan, self._base = plan, base
-        factors = lowrank.start(base.decoder, plan.rank, plan.seed)
-        self._step, optimizer, self._placed = _make_step(
-            base.decoder, plan.learning_rate, plan.alpha / plan.rank, plan.rank, plan.batch_size)
-        state = step_lib.FitState(factors, optimizer.init(factors))
-        self._state = sharding.place(state, self._placed.state) if self._placed else state
-        self._losses = []
-
-    def program(self) -> dict:
-        return lowrank.expand(self._state.theta, self._plan.alpha / self._plan.rank)
-
-    def rows(self) -> tokens.Rows:
-        """What codes the next batch: the base with the adapter as it is now."""
-        plan = self._plan
-        return family_lib.language_rows(
-            self._base, self.program(), plan.batch_size, plan.max_tokens, self._base.spec.end_tokens[0])
-
-    def train(self, batch: Sequence[examples_lib.TokenExample]) -> None:
-        shaped = examples_lib.batch_of(self._base, batch, self._plan.batch_size, self._plan.max_tokens)
-        if self._placed:
-            shaped = sharding.place(shaped, self._placed.batch)
-        self._state, loss = self._step(self._state, self._base.params, shaped)
-        self._losses.append(loss)
-
-    def finish(self, examples: Sequence[examples_lib.TokenExample], report) -> family_lib.Adapted:
-        """Trains the epochs after the first, each in its own seeded order."""
-        plan = self._plan
-        for epoch in range(1, plan.epochs):
-            order = np.random.default_rng((plan.seed, epoch)).permutation(len(examples))
-            for first in range(0, len(order), plan.batch_size):
-                self.train([examples[index] for index in order[first : first + plan.batch_size]])
-            report(f"epoch {epoch + 1}/{plan.epochs} trained")
-        if not np.all(np.isfinite([float(loss) for loss in self._losses])):
-            raise errors.UserError(
-                f"the training loss of online with learning rate {plan.learning_rate} is not finite, "
-                "expected a finite number; lower the learning rate.")
-        return family_lib.Adapted(self.program())
+def replay_flops(theta: OnlineTheta, base: base_lib.BaseModel) -> int:
+    """Returns the operations of decoding the examples and of training on them."""
+    form = theta.form
+    steps = sum(1 + form.replay for _ in _blocks(form))
+    steps += (form.epochs - 1) * -(-form.num_examples // form.batch_size)
+    forward = family_lib.forward_flops(base, {}, form.max_tokens) * form.num_examples
+    return steps * make_learner(form, theta.seed, base).step_flops() + forward
 
 
-@functools.lru_cache(maxsize=8)
-def _make_step(decoder: decoder_lib.Decoder, learning_rate: float, scale: float, rank: int, rows: int):
-    """Returns the jitted step, its optimizer and places; the same arguments share one compilation."""
-    optimizer = optax.adam(learning_rate)
-    expand = lambda theta, params: {"params": params, "program": lowrank.expand(theta, scale)}
-    factors = jax.eval_shape(lambda: lowrank.start(decoder, rank, 0))
-    state = step_lib.FitState(factors, jax.eval_shape(optimizer.init, factors))
-    placed = step_lib.places(decoder, state, rows)
-    return step_lib.make_step(decoder, optimizer, expand, placed), optimizer, placed
+def make_learner(form: OnlineForm, seed: int, base: base_lib.BaseModel) -> learner_lib.Learner:
+    """Returns what learns, before it has seen an example."""
+    return learner_lib.Learner(
+        base, form.learner, form.rank, form.alpha / form.rank, form.batch_size, form.max_tokens,
+        form.learning_rate, form.optimizer, seed)
 
 
-def _check(setting: OnlineSetting, seed: int) -> None:
-    allowed = {"batch_size": _BATCH_SIZES, "epochs": _EPOCHS, "rank": _RANKS,
-               "num_examples": range(1, 1 << 32), "max_tokens": range(1, 1 << 16),
-               "alpha": range(1, _MAX_ALPHA + 1)}
-    for name, values in allowed.items():
-        if getattr(setting, name) not in values:
-            raise errors.UserError(
-                f"online's setting {name} is {getattr(setting, name)}, expected one of {values}; "
-                "correct the config.")
-    if not 0 <= seed < 1 << 8:
-        raise errors.UserError(f"online's seed is {seed}, expected 0 to 255; correct the config.")
-    try:
-        integers.write_decimal(file.ProgramWriter(), setting.learning_rate)
-    except ValueError as error:
-        raise errors.UserError(f"online's learning_rate {error}; correct the config.") from error
+def write_examples(
+    name: str, theta: OnlineTheta, writer: file.ProgramWriter, base: base_lib.BaseModel,
+    report: family_lib.Report,
+) -> learner_lib.Learner:
+    """Codes header and examples, and trains on them; returns what learned.
+
+    Args:
+      name: of the family, for fields and errors.
+      theta: what to code.
+      writer, base, report: see `Family.write`.
+
+    Raises:
+      UserError: the examples cost next to nothing, or training diverged.
+    """
+    form, before = theta.form, writer.ledger.ideal_bits
+    with writer.field(f"{name} settings"):
+        header.write(writer, form, theta.seed, base)
+    if form.inputs == "generated":
+        with writer.field("task"):
+            inputs_lib.write_task(writer, theta.task)
+    else:
+        _write_cue(writer, theta.cue, base)
+    learning = make_learner(form, theta.seed, base)
+    for number, (first, size) in enumerate(_blocks(form)):
+        block = theta.examples[first : first + size]
+        with writer.field("examples"):
+            known = [len(example.prompt) for example in block] if form.inputs == "generated" else ()
+            tokens.write_rows(
+                writer, _rows(form, learning, base), [[*one.prompt, *one.answer] for one in block],
+                [form.max_tokens] * size, tokens.numbered(first), known)
+        with writer.field("answer positions"):
+            for example in block if form.inputs == "coded" and not theta.cue else ():
+                integers.write_count(writer, len(example.prompt))
+        _train(form, theta.seed, learning, theta.examples[: first + size], size, number)
+        report(f"{first + size}/{form.num_examples} examples coded and trained on")
+    cost = writer.ledger.ideal_bits - before
+    if cost < _LEAST_EXAMPLE_BITS * form.num_examples:
+        raise errors.UserError(
+            f"{name}'s {form.num_examples} examples cost {cost:.0f} bits, expected at least "
+            f"{_LEAST_EXAMPLE_BITS} each; code fewer examples or longer ones.")
+    _finish(name, form, theta.seed, learning, theta.examples, report)
+    return learning
+
+
+def read_examples(
+    name: str, form_type: type[OnlineForm], reader: file.ProgramReader, base: base_lib.BaseModel,
+    report: family_lib.Report,
+) -> tuple[OnlineTheta, learner_lib.Learner]:
+    """Reads what `write_examples` wrote.
+
+    Args:
+      name, reader, base, report: as there.
+      form_type: the dataclass of the header.
+
+    Raises:
+      UserError: the file cannot be one that it wrote.
+    """
+    with reader.field(f"{name} settings"):
+        form, seed = header.read(reader, form_type, base)
+    if form.num_examples * _LEAST_EXAMPLE_BITS > 8 * reader.size:
+        raise reader.invalid(
+            f"it claims {form.num_examples} examples, at most {8 * reader.size // _LEAST_EXAMPLE_BITS} are "
+            "possible")
+    if form.max_tokens > base.spec.max_positions:
+        raise reader.invalid(
+            f"it claims {form.max_tokens} tokens an example, at most {base.spec.max_positions} are possible")
+    cue, task, prompts = (), "", ()
+    if form.inputs == "generated":
+        with reader.field("task"):
+            task = inputs_lib.read_task(reader)
+        prompts = inputs_lib.prompts(base, task, form.num_examples, form.max_tokens, seed)
+    else:
+        cue = _read_cue(reader, base)
+    learning, examples = make_learner(form, seed, base), []
+    for number, (first, size) in enumerate(_blocks(form)):
+        known = prompts[first : first + size]
+        with reader.field("examples"):
+            sequences = tokens.read_rows(
+                reader, _rows(form, learning, base), [form.max_tokens] * size, tokens.numbered(first), known)
+        with reader.field("answer positions"):
+            ends = [len(prompt) for prompt in known] or [_boundary(reader, cue, one) for one in sequences]
+        examples += [examples_lib.TokenExample(tuple(sequence[:end]), tuple(sequence[end:]))
+                     for sequence, end in zip(sequences, ends, strict=True)]
+        _train(form, seed, learning, examples, size, number)
+        report(f"{len(examples)}/{form.num_examples} examples decoded and trained on")
+    _finish(name, form, seed, learning, examples, report)
+    return OnlineTheta(form, seed, cue, task, tuple(examples)), learning
+
+
+def train(name: str, theta: OnlineTheta, learning: learner_lib.Learner) -> None:
+    """Trains on examples as writer and reader do; raises UserError where that diverges."""
+    for number, (first, size) in enumerate(_blocks(theta.form)):
+        _train(theta.form, theta.seed, learning, theta.examples[: first + size], size, number)
+    _finish(name, theta.form, theta.seed, learning, theta.examples, lambda line: None)
+
+
+def _blocks(form: OnlineForm) -> Iterator[tuple[int, int]]:
+    """Yields where each block begins and how many examples it has."""
+    first, size = 0, min(form.first_block or form.batch_size, form.batch_size)
+    while first < form.num_examples:
+        yield first, min(size, form.num_examples - first)
+        first, size = first + size, min(2 * size, form.batch_size)
+
+
+def _rows(form: OnlineForm, learning: learner_lib.Learner, base: base_lib.BaseModel) -> tokens.Rows:
+    """Returns what codes the next block: the model as it is now."""
+    return family_lib.language_rows(
+        base, learning.adapted(), form.batch_size, form.max_tokens, base.spec.end_tokens[0],
+        temperature=form.temperature)
+
+
+def _train(
+    form: OnlineForm, seed: int, learning: learner_lib.Learner, seen: Sequence[examples_lib.TokenExample],
+    size: int, number: int,
+) -> None:
+    """Trains on the last `size` examples seen, and replays earlier ones."""
+    learning.train(seen[-size:])
+    rng = np.random.default_rng((seed, 0, number))
+    for _ in range(form.replay):
+        chosen = rng.choice(len(seen), min(form.batch_size, len(seen)), replace=False)
+        learning.train([seen[index] for index in chosen])
+
+
+def _finish(
+    name: str, form: OnlineForm, seed: int, learning: learner_lib.Learner,
+    examples: Sequence[examples_lib.TokenExample], report: family_lib.Report,
+) -> None:
+    """Trains the epochs after the first, each in its own seeded order."""
+    for epoch in range(1, form.epochs):
+        order = np.random.default_rng((seed, epoch)).permutation(len(examples))
+        for first in range(0, len(order), form.batch_size):
+            learning.train([examples[index] for index in order[first : first + form.batch_size]])
+        report(f"epoch {epoch + 1}/{form.epochs} trained")
+    learning.check(name)
 
 
 def _shared_cue(examples: Sequence[examples_lib.TokenExample]) -> tuple[int, ...]:
@@ -226,42 +291,21 @@ def _boundary(reader: file.ProgramReader, cue: tuple[int, ...], sequence: list[i
     return _find(cue, sequence)
 
 
-def _write_plan(writer: file.ProgramWriter, plan: _Plan, base: base_lib.BaseModel) -> None:
-    with writer.field("online settings"):
-        integers.write_count(writer, plan.num_examples)
-        integers.write_decimal(writer, plan.learning_rate)
-        integers.write_choice(writer, _EPOCHS, plan.epochs)
-        integers.write_choice(writer, _RANKS, plan.rank)
-        integers.write_count(writer, plan.alpha)
-        integers.write_choice(writer, _BATCH_SIZES, plan.batch_size)
-        integers.write_count(writer, plan.max_tokens)
-        integers.write_bits(writer, plan.seed, 8)
+def _cue_rows(base: base_lib.BaseModel) -> tokens.Rows:
+    return family_lib.language_rows(base, family_lib.Adapted({}), 1, _MAX_CUE, tokens.NO_END)
+
+
+def _write_cue(writer: file.ProgramWriter, cue: tuple[int, ...], base: base_lib.BaseModel) -> None:
     with writer.field("answer cue"):
-        integers.write_choice(writer, _BOUNDARIES, "cue" if plan.cue else "position")
-        if plan.cue:
-            integers.write_choice(writer, range(1, _MAX_CUE + 1), len(plan.cue))
-            rows = family_lib.language_rows(base, {}, 1, _MAX_CUE, tokens.NO_END)
-            tokens.write_rows(writer, rows, [plan.cue], [len(plan.cue)])
+        integers.write_choice(writer, _BOUNDARIES, "cue" if cue else "position")
+        if cue:
+            integers.write_choice(writer, range(1, _MAX_CUE + 1), len(cue))
+            tokens.write_rows(writer, _cue_rows(base), [cue], [len(cue)])
 
 
-def _read_plan(reader: file.ProgramReader, base: base_lib.BaseModel) -> _Plan:
-    with reader.field("online settings"):
-        plan = dict(
-            num_examples=integers.read_count(
-                reader, "examples", reader.size // _LEAST_EXAMPLE_BYTES),
-            learning_rate=integers.read_decimal(reader),
-            epochs=integers.read_choice(reader, _EPOCHS),
-            rank=integers.read_choice(reader, _RANKS),
-            alpha=integers.read_count(reader, "as alpha", _MAX_ALPHA),
-            batch_size=integers.read_choice(reader, _BATCH_SIZES),
-            max_tokens=integers.read_count(reader, "tokens an example", base.spec.max_positions),
-            seed=integers.read_bits(reader, 8))
-    if not plan["num_examples"] or not plan["max_tokens"]:
-        raise reader.invalid("it claims no examples or examples of no tokens")
+def _read_cue(reader: file.ProgramReader, base: base_lib.BaseModel) -> tuple[int, ...]:
     with reader.field("answer cue"):
-        cue = ()
-        if integers.read_choice(reader, _BOUNDARIES) == "cue":
-            length = integers.read_choice(reader, range(1, _MAX_CUE + 1))
-            rows = family_lib.language_rows(base, {}, 1, _MAX_CUE, tokens.NO_END)
-            cue = tuple(tokens.read_rows(reader, rows, [length])[0])
-    return _Plan(**plan, cue=cue)
+        if integers.read_choice(reader, _BOUNDARIES) == "position":
+            return ()
+        length = integers.read_choice(reader, range(1, _MAX_CUE + 1))
+        return tuple(tokens.read_rows(reader, _cue_rows(base), [length])[0])

@@ -42,10 +42,14 @@ class PromptFamily:
             rows = _rows(base, capacity, end)
             return family_lib.Adapted({}, tuple(tokens.read_rows(reader, rows, [limit])[0]))
 
+    def accounts(self, setting, theta, base) -> family_lib.Accounts:
+        """See `Family.accounts`: the reader runs the model over the prompt as it decodes it."""
+        return family_lib.Accounts(decode_flops=family_lib.forward_flops(base, {}, len(theta) + 1))
+
 
 def _rows(base: base_lib.BaseModel, capacity: int, end: str) -> tokens.Rows:
     end_token = base.spec.end_tokens[0] if end == "end_token" else tokens.NO_END
-    return family_lib.language_rows(base, {}, 1, capacity, end_token)
+    return family_lib.language_rows(base, family_lib.Adapted({}), 1, capacity, end_token)
 
 
 def _write_tokens(writer: file.ProgramWriter, theta: list[int], base: base_lib.BaseModel, end: str) -> None:

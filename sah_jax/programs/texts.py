@@ -164,4 +164,4 @@ def digest(texts: Sequence[Sequence[int]]) -> str:
 
 def _rows(base: base_lib.BaseModel, adapted: family_lib.Adapted, batch_size: int, limit: int) -> tokens.Rows:
     return tokens.read_context(family_lib.language_rows(
-        base, adapted.program, batch_size, limit, base.spec.end_tokens[0], tuple(adapted.context)))
+        base, adapted, batch_size, limit, base.spec.end_tokens[0]))

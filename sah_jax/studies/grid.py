@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sah_jax import errors
+from sah_jax import errors, hosts
 from sah_jax.models import base as base_lib
 from sah_jax.models import decoder as decoder_lib
 from sah_jax.models import quantize, sharding, sources
@@ -39,6 +39,8 @@ class StudyConfig:
       remat: what layers compute again in a backward pass, see `decoder.REMAT_POLICIES`.
       quantization: how the base weights are quantised, one of `quantize.SCHEMES`; "" for not at all.
       checkpoint_every: steps of a fit between checkpoints; 0 for none.
+      fit_tokens: the most tokens of one training step, over all the points that it fits at once: points
+        that differ in what changes no shape are fitted together, as many as fit in. 0 for each alone.
     """
 
     models: tuple[str, ...]
@@ -55,6 +57,7 @@ class StudyConfig:
     remat: str = "none"
     quantization: str = ""
     checkpoint_every: int = 0
+    fit_tokens: int = 16384
 
 
 def parse_config(given: Mapping[str, Any]) -> StudyConfig:
@@ -93,6 +96,9 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
     if type(every) is not int or every < 0:
         raise errors.UserError(
             f"config key 'checkpoint_every' is {every!r}, expected a number of steps, or 0 for none.")
+    if type(given["fit_tokens"]) is not int or given["fit_tokens"] < 0:
+        raise errors.UserError(
+            f"config key 'fit_tokens' is {given['fit_tokens']!r}, expected a number of tokens, or 0.")
     for key in ("num_selection", "num_test"):
         if not isinstance(given[key], int) or given[key] < 2:
             raise errors.UserError(
@@ -120,7 +126,7 @@ def parse_config(given: Mapping[str, Any]) -> StudyConfig:
         families=families, seeds=tuple(given["seeds"]), num_selection=given["num_selection"],
         num_test=given["num_test"], selection=given["selection"], check=given["check"], mesh=mesh,
         decode_mesh=decode_mesh, remat=given["remat"], quantization=given["quantization"],
-        checkpoint_every=every)
+        checkpoint_every=every, fit_tokens=given["fit_tokens"])
 
 
 def _mesh_texts(mesh: Any, decode_mesh: Any) -> tuple[str, str]:
@@ -178,3 +184,26 @@ def points(config: StudyConfig) -> Iterator[Point]:
             for setting in settings:
                 for seed in config.seeds:
                     yield Point(task, family, setting, seed)
+
+
+def groups(config: StudyConfig) -> Iterator[list[Point]]:
+    """Yields the points of one model in groups that are fitted together, which hang on the config alone."""
+    alike: dict[Any, list[Point]] = {}
+    for number, point in enumerate(points(config)):
+        family = registry.get_family(point.family)
+        setting, key = family_lib.parse_setting(family, point.setting), number
+        if hasattr(family, "fit_together") and _lanes(config, setting) > 1:
+            key = (point.task, point.family, family.together(setting))
+        alike.setdefault(key, []).append(point)
+    for group in alike.values():
+        setting = family_lib.parse_setting(registry.get_family(group[0].family), group[0].setting)
+        size = _lanes(config, setting) if len(group) > 1 else 1
+        for first in range(0, len(group), size):
+            yield group[first : first + size]
+
+
+def _lanes(config: StudyConfig, setting: Any) -> int:
+    """Returns how many points of a setting's shapes one step fits."""
+    if hosts.in_job():
+        return 1
+    return config.fit_tokens // (setting.batch_size * setting.max_tokens)

@@ -1,10 +1,12 @@
 """Making one point: fit, write, score."""
 
+import dataclasses
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from sah_jax import hosts, numerics
+from sah_jax import errors, hosts, numerics
 from sah_jax.models import base as base_lib
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec, registry
@@ -30,22 +32,73 @@ def make(
     Raises:
       UserError: the setting does not suit, training diverged, or the disk is full.
     """
+    (fitted,) = fit(config, base, [point], report, checkpoints)
+    row = finish(config, base, point, name, folder, fitted, report)
+    if checkpoints is not None:
+        checkpoints.remove()
+    return row
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """What a fit came to.
+
+    Attributes:
+      theta: what is coded, or why there is none.
+      wall_time_s: the point's share of the time.
+      lanes: how many settings the compiled step fitted at once.
+    """
+
+    theta: Any
+    wall_time_s: float
+    lanes: int = 1
+
+
+def fit(
+    config: grid.StudyConfig, base: base_lib.BaseModel, points: Sequence[grid.Point],
+    report: family_lib.Report, checkpoints: checkpoints_lib.Plan | None = None, lanes: int = 1,
+) -> list[Fitted]:
+    """Fits θ of points that are alike by `grid.groups`, together where there is more than one lane.
+
+    Raises:
+      UserError: a setting does not suit, or training diverged for every point.
+    """
     started = time.monotonic()
-    family, task = registry.get_family(point.family), task_registry.get_task(point.task)
-    setting = family_lib.parse_setting(family, point.setting)
+    family, task = registry.get_family(points[0].family), task_registry.get_task(points[0].task)
     for split, num in ((config.selection, config.num_selection), ("test", config.num_test)):
         task.examples(split, num)  # a task that cannot supply them says so before a long fit
-    theta = family.fit(setting, base, task, point.seed, report, checkpoints)
+    runs = [(family_lib.parse_setting(family, point.setting), point.seed) for point in points]
+    if lanes == 1:
+        found = [family.fit(setting, base, task, seed, report, checkpoints) for setting, seed in runs]
+    else:
+        found = family.fit_together(runs, base, task, report, checkpoints, lanes)
+    each = (time.monotonic() - started) / len(points)
+    return [Fitted(theta, each, lanes) for theta in found]
+
+
+def finish(
+    config: grid.StudyConfig, base: base_lib.BaseModel, point: grid.Point, name: str, folder: pathlib.Path,
+    fitted: Fitted, report: family_lib.Report,
+) -> rows.Row:
+    """Writes and scores a program; returns its row, not verified yet. See `make`.
+
+    Raises:
+      UserError: the fit diverged, or the disk is full.
+    """
+    started, theta = time.monotonic(), fitted.theta
+    if isinstance(theta, errors.UserError):
+        raise theta
+    family, task = registry.get_family(point.family), task_registry.get_task(point.task)
+    setting = family_lib.parse_setting(family, point.setting)
     program = codec.write(family, theta, base, report, check=config.check)
     report("scoring")
     selection = _score(config, base, program, task, config.selection, config.num_selection)
     test = _score(config, base, program, task, "test", config.num_test)
-    record = _record(config, base, point, program, task, selection, test)
+    record = _record(config, base, point, program, task, selection, test) | {"lanes": fitted.lanes}
+    accounts = family.accounts(setting, theta, base)
     hosts.from_first(lambda: sidecar.write_folder(folder, program.data, record))
-    if checkpoints is not None:
-        checkpoints.remove()
     return rows.Row(
-        experiment_name=point.family, dataset_name=point.task, model_name=base.name,
+        experiment_name=program.family, dataset_name=point.task, model_name=base.name,
         performance=test.value, bits=program.bits, seed=point.seed, strategy_hparams=point.setting,
         point=name, program=f"{folder.parent.name}/{folder.name}/{sidecar.PROGRAM_NAME}",
         program_sha256=sidecar.file_digest(program.data), ideal_bits=program.ideal_bits,
@@ -55,7 +108,19 @@ def make(
         selection_stderr=selection.stderr, selection_num_scored=selection.num_scored,
         numerics_digest=numerics.digest(record["profile"]), adapted_digest=program.adapted.digest(),
         base_digest=base.digest, task_digest=record["scores"]["task_digest"],
-        wall_time_s=round(time.monotonic() - started, 3))
+        wall_time_s=round(fitted.wall_time_s + time.monotonic() - started, 3),
+        train_flops=accounts.train_flops, decode_flops=accounts.decode_flops,
+        query_flops=_query_flops(base, program.adapted, task, config.num_test),
+        reference_bits=accounts.reference_bits, portable=program.adapted.portable,
+        unchanged=program.adapted.unchanged)
+
+
+def _query_flops(base, adapted: family_lib.Adapted, task, num: int) -> int:
+    """Returns the operations of running the model over a test item of mean length, its answer included."""
+    texts = [example.prompt + example.answer for example in task.examples("test", num)]
+    encoded = base.tokenizer.encode_batch(texts, add_special_tokens=False)
+    length = 1 + len(adapted.context) + round(sum(map(len, encoded)) / len(encoded))
+    return family_lib.forward_flops(base, adapted.program, min(length, base.spec.max_positions))
 
 
 def _score(config, base, program: codec.Program, task, split: str, num: int) -> task_lib.Score:
@@ -66,7 +131,7 @@ def _score(config, base, program: codec.Program, task, split: str, num: int) -> 
 def _record(config, base, point, program, task, selection, test) -> dict[str, Any]:
     """Returns the sidecar, see `sidecar.read`."""
     return views.file_record(program, base) | {
-        "family": point.family,
+        "family": program.family,
         "adapted_digest": program.adapted.digest(),
         "setting": point.setting,
         "seed": point.seed,

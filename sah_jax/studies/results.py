@@ -66,7 +66,8 @@ class Results:
             self._set_pending([one for one in self.pending if one.point != row.point])
         self.console.print(
             f"{label(row)}: {row.bits:,} bits, {row.dataset_name} {row.performance:.3f} ± "
-            f"{row.performance_stderr:.3f}, {'verified' if row.verified else 'NOT VERIFIED'}",
+            f"{row.performance_stderr:.3f}, {'verified' if row.verified else 'NOT VERIFIED'}"
+            f"{', all zero: the base model' if row.unchanged and row.experiment_name != 'baseline' else ''}",
             highlight=False, soft_wrap=True)
         if not row.verified:
             self.fail(f"{label(row)} was not verified: {verdict.reason}")

@@ -52,7 +52,13 @@ class Row:
       adapted_digest: names the weights and prompts that the decoded file gives.
       base_digest: names the base model's weights.
       task_digest: names the task with the data that it was scored on, see `tasks.base.digest`.
-      wall_time_s: how long the point took, in seconds.
+      wall_time_s: how long the point took, in seconds; of points fitted together, its share.
+      train_flops: floating-point operations of the fit, see `models.flops.count`.
+      decode_flops: those of turning the file into the adapted model.
+      query_flops: those of a test item of mean length: the model over context, prompt and answer.
+      reference_bits: the program's length by the paper's own count where that counts parameters, else 0.
+      portable: whether the file decodes on any machine; else it needs the numerics profile.
+      unchanged: whether all its numbers are zero, so that it is the base model.
     """
 
     experiment_name: str
@@ -79,6 +85,12 @@ class Row:
     base_digest: str
     task_digest: str
     wall_time_s: float
+    train_flops: int
+    decode_flops: int
+    query_flops: int
+    reference_bits: int
+    portable: bool
+    unchanged: bool
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -235,6 +247,7 @@ _NAME = ("a string that is not empty", _is_name)
 _COUNT = ("an integer of at least 0", _is_count)
 _NUMBER = ("a finite number", _is_number)
 _SIZE = ("a finite number of at least 0", _is_size)
+_TRUTH = ("true or false", lambda value: isinstance(value, bool))
 _HEX = ("lower-case hexadecimal digits", _is_hex)
 
 _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -251,7 +264,7 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "64 lower-case hexadecimal digits", lambda value: _is_hex(value) and len(value) == 64),
     "ideal_bits": _SIZE,
     "script_bits": _COUNT,
-    "verified": ("true or false", lambda value: isinstance(value, bool)),
+    "verified": _TRUTH,
     "performance_stderr": _SIZE,
     "num_scored": _COUNT,
     "selection_split": (
@@ -264,4 +277,10 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "base_digest": _HEX,
     "task_digest": _HEX,
     "wall_time_s": _SIZE,
+    "train_flops": _COUNT,
+    "decode_flops": _COUNT,
+    "query_flops": _COUNT,
+    "reference_bits": _COUNT,
+    "portable": _TRUTH,
+    "unchanged": _TRUTH,
 }

@@ -8,6 +8,8 @@ points are left pending, see `sah_jax.studies.phases`.
 
 import concurrent.futures
 import dataclasses
+import functools
+import hashlib
 import pathlib
 
 import rich.console
@@ -98,35 +100,63 @@ class _Study:
             # Made under another profile, they would not be what this study makes.
             profile = numerics.digest(base.profile())
             finished |= {row.point for row in self.found.pending if row.numerics_digest == profile}
-        for one in grid.points(self.config):
-            name, label = one.name(self.config, base.name, base.digest), f"{base.name} {one.label()}"
-            if name in finished:
-                self.progress.advance(self.bar)
-                continue
+        for group in grid.groups(self.config):
+            names = [one.name(self.config, base.name, base.digest) for one in group]
+            missing = [pair for pair in zip(group, names, strict=True) if pair[1] not in finished]
+            self.progress.advance(self.bar, len(group) - len(missing))
+            if missing:
+                self._make(base, missing, len(group))
 
-            def show(line: str, label: str = label) -> None:
-                # A good moment to write down verdicts that have come in.
-                self._settle_done()
-                self.progress.update(self.bar, description=f"{label}: {line}"[:70])
+    def _make(self, base: base_lib.BaseModel, missing: list[tuple[grid.Point, str]], lanes: int) -> None:
+        """Makes points that are fitted together, with their names.
 
-            show("fitting")
-            every, plan = self.config.checkpoint_every, None
-            workdir = self.found.workdir
-            if every:
-                plan = checkpoints_lib.Plan(workdir / CHECKPOINTS_FOLDER / name, every)
+        A step has a lane for every point of the group, also for those that are finished: another number
+        of lanes would be another compilation, whose last bits differ.
+        """
+        every, plan, workdir = self.config.checkpoint_every, None, self.found.workdir
+        first, name = missing[0]
+        label = f"{base.name} {first.label() if lanes == 1 else f'{first.family}, {len(missing)} together'}"
+        if lanes > 1:
+            name = hashlib.sha256("".join(name for _, name in missing).encode()).hexdigest()[:16]
+        if every:
+            plan = checkpoints_lib.Plan(workdir / CHECKPOINTS_FOLDER / name, every)
+        self._show(label, "fitting")
+        try:
+            fits = point.fit(
+                self.config, base, [one for one, _ in missing], functools.partial(self._show, label), plan,
+                lanes)
+        except errors.UserError as error:
+            for one, _ in missing:
+                self.found.fail(f"{base.name} {one.label()}: {error}")
+            return
+        for (one, name), fitted in zip(missing, fits, strict=True):
+            label = f"{base.name} {one.label()}"
             try:
-                row = point.make(self.config, base, one, name, workdir / POINTS_FOLDER / name, show, plan)
+                row = point.finish(
+                    self.config, base, one, name, workdir / POINTS_FOLDER / name, fitted,
+                    functools.partial(self._show, label))
             except errors.UserError as error:
                 self.found.fail(f"{label}: {error}")
                 continue
-            if self.verifier is None:
-                self.found.wait(row)
-                self.progress.advance(self.bar)
-                continue
-            # The source, not the name given: a branch of the hub may move meanwhile.
-            future = self.verifier.submit(verification.verify, base.source, workdir / row.program)
-            self.under_way.append((row, future))
-            self._settle_done()
+            self._hand_over(base, row)
+        if plan is not None:
+            plan.remove()
+
+    def _hand_over(self, base: base_lib.BaseModel, row: rows_lib.Row) -> None:
+        """Gives a made point to the verifier, or leaves it pending."""
+        if self.verifier is None:
+            self.found.wait(row)
+            self.progress.advance(self.bar)
+            return
+        # The source, not the name given: a branch of the hub may move meanwhile.
+        future = self.verifier.submit(verification.verify, base.source, self.found.workdir / row.program)
+        self.under_way.append((row, future))
+        self._settle_done()
+
+    def _show(self, label: str, line: str) -> None:
+        # A good moment to write down verdicts that have come in.
+        self._settle_done()
+        self.progress.update(self.bar, description=f"{label}: {line}"[:70])
 
     def _settle_done(self) -> None:
         while self.under_way and self.under_way[0][1].done():

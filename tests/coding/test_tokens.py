@@ -285,7 +285,7 @@ def test_no_float_is_computed_on_either_side_of_the_choice_of_direction():
     batch = _batch(3)
     arguments = (
         batch.variables, _make_cache(3, POSITIONS), np.int32(0), np.zeros((POSITIONS, 3), np.int32),
-        np.zeros(3, np.int32), np.int32(START), np.int32(END), np.bool_(True),
+        np.zeros(3, np.int32), np.zeros(3, np.int32), np.int32(START), np.int32(END), np.bool_(True),
         arithmetic.begin(np.zeros(8, np.uint8)), np.zeros(64, np.uint8))
     text = tokens._run.lower(_predict, *arguments).compile().as_text()
     computations = {block.split(" ", 1)[0]: block for block in text.split("\n\n")}
@@ -300,6 +300,26 @@ def test_no_float_is_computed_on_either_side_of_the_choice_of_direction():
             waiting += re.findall(r"(?:calls|to_apply|body|condition)=(%[\w.-]+)", computations[name])
     inside = "".join(computations[name] for name in seen)
     assert "u32[" in inside and not re.findall(r"\bf\d\d\[", inside)
+
+
+def test_what_is_known_of_a_row_is_read_and_not_coded():
+    batch = _batch()
+    sequences, limits, known = [[1, 2, 4, 5], [7], [6, 8]], [6, 3, 9], [2, 0, 2]
+    writer = file.ProgramWriter()
+    tokens.write_rows(writer, batch, sequences, limits, known=known)
+    data = writer.close()
+    told = [sequence[:number] for sequence, number in zip(sequences, known, strict=True)]
+    reader = file.ProgramReader(data)
+    assert tokens.read_rows(reader, batch, limits, known=told) == sequences
+    reader.finish()
+    assert reader.ledger.entries(len(data)) == writer.ledger.entries(len(data))
+    # The same as coding all of it, less what is known costs.
+    _, whole = _written(batch, sequences, limits)
+    cost = sum(_written(_batch(1, 2, tokens.NO_END), [one], [2])[1].ledger.ideal_bits for one in told if one)
+    assert writer.ledger.ideal_bits == pytest.approx(whole.ledger.ideal_bits - cost, abs=1e-3)
+    # Other tokens that are known are other contexts.
+    other = [[2, 2], [], [6, 8]]
+    assert tokens.read_rows(file.ProgramReader(data), batch, limits, known=other) != sequences
 
 
 def test_a_context_is_read_and_not_coded():

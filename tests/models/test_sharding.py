@@ -35,6 +35,10 @@ def _trees(spec, rows=8):
     return {
         "params": params,
         "theta": {"offset": factors, "exponent": _leaf()},
+        "few": {"vector": _leaf(7), "soft_prompt": _leaf(5, 32), "attention/q/coefficients": _leaf(3, 4),
+                "factors": {name: {"e": _leaf(3, 2)} for name in factors},
+                "spread": jax.tree.map(lambda leaf: _leaf(len(leaf.shape), 1, 1), factors),
+                "logits": jax.tree.map(lambda leaf: _leaf(3, 4), factors)},
         "program": jax.eval_shape(lambda theta: lowrank.expand(theta, 1.0), factors),
         "prefix": {"attention": dict.fromkeys(("prefix_k", "prefix_v"), _leaf(3, 5, 2, 10))},
         "moments": ({"mu": factors, "count": _leaf()},),

@@ -18,7 +18,16 @@ SETTINGS = {
     "baseline": {},
     "urial": {},
     "icl": {"num_examples": 2},
-    "lora": {"rank": 4, "bits": 3, "learning_rate": 5e-3, "num_examples": 128},
+    "vector": {"size": 300, "learning_rate": 5e-3, "num_examples": 64, "rate_weight": 1e-4},
+    "norm_gains": {"learning_rate": 5e-3, "num_examples": 64},
+    "prefix": {"slots": 3, "learning_rate": 5e-3, "num_examples": 64},
+    "soft_prompt": {"slots": 3, "learning_rate": 5e-3, "num_examples": 64},
+    "lm_head": {"learning_rate": 5e-3, "num_examples": 32, "rate_weight": 1e-4},
+    "full": {"learning_rate": 1e-3, "num_examples": 32, "rate_weight": 1e-4},
+    "lora": {"rank": 4, "bits_per_weight": 3, "learning_rate": 5e-3, "num_examples": 128},
+    "bayesian_bits": {"num_examples": 32, "rank": 2},
+    "combined": {"coded_examples": 8, "data_rate": 1e-3, "steps": 2, "batch_size": 4, "learning_rate": 1e-2,
+                 "num_examples": 16},
     "online": {"num_examples": 10, "learning_rate": 1e-3, "epochs": 2, "batch_size": 4},
 }
 # What a stream may cost beyond its ideal length, relative and in bits: the bound.
@@ -132,12 +141,15 @@ def test_another_base_model_does_not_decode_tokens(programs, step0):
 
 
 def test_unknown_version_and_family_are_named(nano):
-    with pytest.raises(errors.UserError, match="format version is 16"):
-        codec.read(b"\xf0\x00", nano)
-    with pytest.raises(errors.UserError, match="family code is 14"):
-        codec.read(b"\x0e\x00", nano)
+    # Three bits of version and five of family.
+    with pytest.raises(errors.UserError, match="format version is 8"):
+        codec.read(b"\xe0\x00", nano)
+    with pytest.raises(errors.UserError, match="format version is 1, this reader knows 2 and 3"):
+        codec.read(b"\x00", nano)
+    with pytest.raises(errors.UserError, match="family code is 30"):
+        codec.read(b"\x3e\x00", nano)
     with pytest.raises(errors.UserError, match="holds texts, expected a program"):
-        codec.read(b"\x0f\x00", nano)
+        codec.read(b"\x3f\x00", nano)
 
 
 def test_unknown_family_is_named():
@@ -147,8 +159,8 @@ def test_unknown_family_is_named():
 
 @pytest.mark.parametrize("setting, message", [
     ({"rank": 1}, "needs the setting"),
-    ({"rank": 1, "bits": 2, "learning_rate": 0.1, "num_examples": 8, "rnak": 1}, "'rnak' is not one of"),
-    ({"rank": 1.5, "bits": 2, "learning_rate": 0.1, "num_examples": 8}, "rank is 1.5, expected int"),
+    ({"rank": 1, "learning_rate": 0.1, "num_examples": 8, "rnak": 1}, "'rnak' is not one of"),
+    ({"rank": 1.5, "learning_rate": 0.1, "num_examples": 8}, "rank is 1.5, expected int"),
 ])
 def test_wrong_settings_are_named(setting, message):
     with pytest.raises(errors.UserError, match=message):

@@ -7,32 +7,32 @@ families' bytes depend on the model's floats, and so on the numerics profile.)
 
 import hashlib
 
+import adapters
 import numpy as np
 import pytest
 
 from sah_jax.coding import priors
-from sah_jax.programs import baseline, codec, lora, lowrank
+from sah_jax.programs import baseline, codec, lora, quantised
 
-BASELINE = "00"
+BASELINE = "20"
 # By the bits of a weight: how many bytes, and their SHA-256.
 LORA = {
-    2: (405, "2878b60b13684f48129e3b6b442a72c8d62f08804f7a3da6c88cd6bbc1cf85ab"),
-    4: (890, "793e64e320b5402c26dab0033db5e5d4298846e43e4aa0bf6baca276c62fbbf9"),
+    2: (404, "6d79c5b69f03fb29df597a867d567eae0c7500b5660ee016dad6366095f5d149"),
+    4: (889, "6f0b3417649c7eaa8e1cfd0c28156bf85dd87f34de4c1ac166b130481bbd029e"),
 }
 
 
-def _lora(base, bits) -> lora.LoraTheta:
+def _lora(base, bits) -> quantised.Theta:
     """Returns weights that hang on nothing but this formula."""
-    symbols, exponents, top = {}, {}, priors.levels(bits)
-    for number, (name, pair) in enumerate(lowrank.shapes(base.decoder, 2).items()):
-        symbols[name], exponents[name] = {}, {}
-        for factor, shape in pair.items():
-            place = np.arange(np.prod(shape)).reshape(shape)
-            values = (place * place + number * place) // 3 % 11 % (2 * top + 1) - top
-            # The first pair is all zeros.
-            symbols[name][factor] = np.where(place % 7 < number, values, 0).astype(np.int32)
-            exponents[name][factor] = -20 - number
-    return lora.LoraTheta(2, bits, 300, 7, symbols, exponents)
+    top = priors.levels(bits)
+
+    def symbols(number, shape):
+        number //= 2  # of the pair; the first one is all zeros
+        place = np.arange(np.prod(shape)).reshape(shape)
+        values = (place * place + number * place) // 3 % 11 % (2 * top + 1) - top
+        return np.where(place % 7 < number, values, 0).astype(np.int32)
+
+    return adapters.theta(base, 2, bits, symbols, lambda number: -20 - number // 2, alpha=300, seed=7)
 
 
 def test_the_bytes_of_a_baseline(tiny_base):

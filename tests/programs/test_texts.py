@@ -65,7 +65,7 @@ def test_another_model_or_program_or_kind_of_file_is_named(nano, step0, nano_mat
     with pytest.raises(errors.UserError, match="holds texts, expected a program"):
         codec.read(written.data, nano)
     with pytest.raises(errors.UserError, match="holds no texts"):
-        texts.read(b"\x00\x00", nano, NOTHING)
+        texts.read(b"\x20\x00", nano, NOTHING)
 
 
 def test_an_altered_file_is_named(nano):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 
+import adapters
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ from sah_jax import numerics
 from sah_jax.coding import priors
 from sah_jax.models import base as base_lib
 from sah_jax.programs import base as family_lib
-from sah_jax.programs import codec, lora, lowrank, online
+from sah_jax.programs import codec, lora, online
 from sah_jax.studies import grid, point, sidecar, verification
 
 CONFIG = {
@@ -42,12 +43,8 @@ for path in sys.argv[2:]:
 def _written(base: base_lib.BaseModel, task) -> list[codec.Program]:
     """Writes a `lora` of arbitrary weights and an `online`."""
     rng = np.random.default_rng(0)
-    symbols = {
-        name: {factor: rng.integers(-priors.levels(2), priors.levels(2) + 1, shape)
-               for factor, shape in pair.items()}
-        for name, pair in lowrank.shapes(base.decoder, 1).items()}
-    exponents = {name: dict.fromkeys(pair, -20) for name, pair in symbols.items()}
-    weights = lora.LoraTheta(rank=1, bits=2, alpha=8, seed=0, symbols=symbols, exponents=exponents)
+    weights = adapters.theta(
+        base, 1, 2, lambda number, shape: rng.integers(-priors.levels(2), priors.levels(2) + 1, shape))
     # Two batches: the second is read under what was learned from the first.
     setting = family_lib.parse_setting(
         online.Online(), {"num_examples": 9, "learning_rate": 1e-2, "max_tokens": 96})

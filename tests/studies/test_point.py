@@ -13,7 +13,8 @@ from sah_jax.training import checkpoints
 CONFIG = {
     "models": ("nano",), "dtype": "float32", "tasks": ("nano_math",),
     "families": {
-        "lora": ({"rank": 1, "bits": 2, "learning_rate": 5e-3, "num_examples": 8, "batch_size": 2},)},
+        "lora": ({"rank": 1, "bits_per_weight": 2, "learning_rate": 5e-3, "num_examples": 8,
+                  "batch_size": 2},)},
     "seeds": (0,), "num_selection": 2, "num_test": 2, "selection": "selection", "check": False,
 }
 
@@ -53,10 +54,10 @@ def test_a_study_saves_as_often_as_its_config_says(tmp_path, monkeypatch, nano):
     monkeypatch.setattr(runner.base_lib, "load_base", lambda *_, **__: nano)
 
     def make(*arguments):
-        plans.append(arguments[-1])
+        plans.append(arguments[-2])
         raise Killed
 
-    monkeypatch.setattr(point, "make", make)
+    monkeypatch.setattr(point, "fit", make)
     for every in (0, 7):
         with pytest.raises(Killed):
             runner.run(grid.parse_config({**CONFIG, "checkpoint_every": every}), tmp_path, console)

@@ -19,6 +19,8 @@ RECORD = {
     "num_scored": 400, "selection_split": "selection", "selection_performance": 0.26,
     "selection_stderr": 0.03, "selection_num_scored": 200, "numerics_digest": "ab",
     "adapted_digest": "cd", "base_digest": "ef", "task_digest": "12", "wall_time_s": 12.5,
+    "train_flops": 10, "decode_flops": 0, "query_flops": 7, "reference_bits": 0, "portable": True,
+    "unchanged": False,
 }
 
 

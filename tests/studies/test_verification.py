@@ -126,7 +126,8 @@ _ROW = {
     ("task_digest", "ee")])
 def test_a_row_that_is_not_what_the_sidecar_says_is_named(key, value):
     rest = {"point": "p", "program": "points/p/program.sah", "script_bits": 0, "verified": True,
-            "wall_time_s": 1.0}
+            "wall_time_s": 1.0, "train_flops": 0, "decode_flops": 0, "query_flops": 0, "reference_bits": 0,
+            "portable": True, "unchanged": False}
     assert verification.row_difference(rows.Row(**_ROW, **rest), _record()) == ""
     said = verification.row_difference(rows.Row(**{**_ROW, key: value}, **rest), _record())
     assert said == f"{key} is {value} in the row and {_ROW[key]} in the sidecar"

@@ -32,7 +32,7 @@ def test_every_batch_is_one_step(total):
     given = [0.5 * number for number in range(total)]
     theta, losses = _fit(given)
     assert theta == tuple(range(total))
-    assert losses == given
+    assert losses.tolist() == given
 
 
 @pytest.mark.parametrize("total", [1, 19, 20, 21, 45])
@@ -55,6 +55,29 @@ def test_a_loss_that_is_not_finite_is_an_error_with_its_step(bad, value):
     given = [1.0] * (bad - 1) + [value] * (46 - bad)
     with pytest.raises(errors.UserError, match=f"loss is {value} at step {bad} of 45"):
         _fit(given)
+
+
+def test_a_lane_that_diverges_does_not_stop_the_others():
+    lanes = np.ones((45, 2), np.float32)
+    lanes[7, 0] = math.nan
+    given = iter(lanes)
+    step = lambda state, params, batch: (state, next(given))
+    start, lines = step_lib.FitState(theta=(), opt_state=None), []
+    _, losses = fit_lib.fit(step, start, "base", range(45), 45, lines.append)
+    np.testing.assert_array_equal(losses, lanes)
+    assert "of 2 fits" in lines[-1]
+    with pytest.raises(errors.UserError, match="loss is nan at step 8 of 45"):
+        fit_lib.check_finite(losses[:, 0], 45)
+    fit_lib.check_finite(losses[:, 1], 45)
+
+
+def test_lanes_that_all_diverge_are_an_error():
+    lanes = np.ones((45, 2), np.float32)
+    lanes[7, 0] = lanes[9, 1] = math.nan
+    given = iter(lanes)
+    step = lambda state, params, batch: (state, next(given))
+    with pytest.raises(errors.UserError, match="loss is nan at step 8 of 45"):
+        fit_lib.fit(step, step_lib.FitState((), None), "base", range(45), 45, [].append)
 
 
 def test_a_finite_loss_after_one_that_is_not_does_not_hide_it():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sah_jax.models import decoder as decoder_lib
-from sah_jax.models import sharding
-from sah_jax.planning import flops, steps
+from sah_jax.models import flops, sharding
+from sah_jax.planning import steps
 
 
 def _count(f, *shapes):

@@ -1,0 +1,15 @@
+"""`lm_head`: the output layer, fine-tuned; the embedding too where a model ties the two, as in the paper."""
+
+from sah_jax.models import decoder as decoder_lib
+from sah_jax.programs import dense
+
+
+class LmHead(dense.DenseFamily):
+    """The output layer of a decoder."""
+
+    name = "lm_head"
+
+    def shapes(self, form, decoder):
+        """See `QuantisedFamily.shapes`."""
+        name = "embed" if decoder.spec.tied_embedding else "head"
+        return {name: decoder_lib.abstract_params(decoder)[name].shape}
