@@ -88,9 +88,9 @@ class Vector(quantised.QuantisedFamily):
                 shape = (len(pair["a"]), form.rank, form.rank)
                 cores = spread(values["vector"], _key(key, number, 0), shape)
                 b = jnp.matmul(cores, pair["b"], precision=jax.lax.Precision.HIGHEST)
-                inputs, outputs = pair["a"].shape[1], pair["b"].shape[2]
-                factors[name] = {"a": pair["a"] * np.float32(inputs**-0.5 / _SKETCH_RMS),
-                                 "b": b * (unit * np.float32(outputs**-0.5 / _SKETCH_RMS))}
+                # As in a pair's start, x @ a is about as large as x; the rest is up to the numbers.
+                factors[name] = {"a": pair["a"] * np.float32(pair["a"].shape[1] ** -0.5 / _SKETCH_RMS),
+                                 "b": b * (unit * np.float32(1 / _SKETCH_RMS))}
         return family_lib.Added(lowrank.expand(factors, knobs["scales"]))
 
     def _values_of(self, found, knobs):

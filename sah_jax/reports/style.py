@@ -44,9 +44,16 @@ FAMILIES = {
     "urial": FamilyStyle("URIAL", INFERENCE_CONTROL, "#5E35B1", "^"),
     "lora": FamilyStyle("LoRA", PARAMETRIC, "#FF8A65", "P"),
     "blora": FamilyStyle("Bayesian LoRA", PARAMETRIC, "#FFC107", "D"),
+    "bayesian_bits": FamilyStyle("Bayesian LoRA", PARAMETRIC, "#FFC107", "D"),
+    "vector": FamilyStyle("Shared vector", PARAMETRIC, "#43A047", "*"),
+    "norm_gains": FamilyStyle("Norm gains", PARAMETRIC, "#9E9D24", "d"),
+    "prefix": FamilyStyle("Prefix", PARAMETRIC, "#EC407A", "H"),
+    "soft_prompt": FamilyStyle("Soft prompt", PARAMETRIC, "#AB47BC", "8"),
     "lm_head": FamilyStyle("LM head", PARAMETRIC, "#8D6E63", "p"),
+    "full": FamilyStyle("Full fine-tuning", PARAMETRIC, "#6D4C41", "h"),
     "full_ft": FamilyStyle("Full fine-tuning", PARAMETRIC, "#6D4C41", "h"),
     "online": FamilyStyle("Subset training", DATA, "#1E88E5", "v"),
+    "combined": FamilyStyle("Combined", UNIFIED, "#00897B", ">"),
     "phase-one": FamilyStyle("Phase one", DATA, "#4FC3F7", "<"),
     "phase-two": FamilyStyle("Phase two", UNIFIED, "#00897B", ">"),
 }
@@ -58,6 +65,9 @@ _ALIASES = {"online_coding": "online"}
 def family_style(family: str) -> FamilyStyle:
     """Returns how to draw a family; one without a style of its own is drawn in grey."""
     known = FAMILIES.get(_ALIASES.get(family, family))
+    if known is None and "+" in family:
+        parts = [family_style(part).label for part in family.split("+")]
+        return FamilyStyle(" + ".join(parts), UNIFIED, VIEW_COLORS[UNIFIED], "X")
     return known or FamilyStyle(family, OTHER, VIEW_COLORS[OTHER], "X")
 
 

@@ -193,7 +193,9 @@ def groups(config: StudyConfig) -> Iterator[list[Point]]:
         family = registry.get_family(point.family)
         setting, key = family_lib.parse_setting(family, point.setting), number
         if hasattr(family, "fit_together") and _lanes(config, setting) > 1:
-            key = (point.task, point.family, family.together(setting))
+            # The longest fit of a group decides how many steps all its lanes take: not twice what one needs.
+            length = (setting.epochs * setting.num_examples).bit_length()
+            key = (point.task, point.family, family.together(setting), length)
         alike.setdefault(key, []).append(point)
     for group in alike.values():
         setting = family_lib.parse_setting(registry.get_family(group[0].family), group[0].setting)

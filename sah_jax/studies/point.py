@@ -18,7 +18,8 @@ from sah_jax.training import checkpoints as checkpoints_lib
 
 # The sizes of the reference's inference scripts, for curves that are pooled with its own
 # (its README, "Script Sizes"); a family it does not have counts none.
-SCRIPT_BITS = {"baseline": 2952, "urial": 3704, "icl": 3704, "online": 5704, "lora": 2832}
+SCRIPT_BITS = {
+    "baseline": 2952, "urial": 3704, "icl": 3704, "online": 5704, "lora": 2832, "bayesian_bits": 8376}
 
 
 def make(

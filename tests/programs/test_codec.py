@@ -10,7 +10,7 @@ import numpy as np
 import orders
 import pytest
 
-from sah_jax import errors
+from sah_jax import errors, numerics
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec, registry
 
@@ -96,6 +96,23 @@ def test_fresh_process_on_one_core_with_nothing_cached_decodes_the_same(
     assert done.returncode == 0, done.stderr
     (found,) = orders.answers(done.stdout)
     assert found["adapted_digest"] == programs[name].adapted.digest()
+
+
+def test_portable_files_decode_the_same_under_other_cores_and_flags(programs, tmp_path, child_environment):
+    portable = {name: program for name, program in programs.items() if program.adapted.portable}
+    assert set(portable) == {"baseline", "lora", "vector", "norm_gains", "prefix", "lm_head", "full",
+                             "bayesian_bits"}
+    orders.write(tmp_path, {f"{name}.sah": program.data for name, program in portable.items()})
+    other = {"NPROC": "2", "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2 --xla_cpu_enable_fast_math=true",
+             "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16"}
+    done = subprocess.run(
+        [sys.executable, "-m", "sah_jax", "rebuild", tmp_path], env={**child_environment, **other},
+        capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = orders.answers(done.stdout)
+    assert [one["adapted_digest"] for one in found] == [
+        program.adapted.digest() for program in portable.values()]
+    assert all(one["profile"]["XLA_FLAGS"] != numerics.profile("float32")["XLA_FLAGS"] for one in found)
 
 
 @pytest.mark.parametrize("name", ["urial", "lora", "online"])

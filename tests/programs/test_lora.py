@@ -1,5 +1,7 @@
 """The quantised adapter: what is trained is what is coded."""
 
+import json
+import math
 import re
 
 import jax
@@ -8,10 +10,13 @@ import pytest
 
 from sah_jax import errors
 from sah_jax.coding import priors
+from sah_jax.models import decoder as decoder_lib
+from sah_jax.models import hf_config
 from sah_jax.programs import base as family_lib
-from sah_jax.programs import codec, lora, lowrank
+from sah_jax.programs import codec, header, latents, lora, lowrank, quantised
 from sah_jax.training import examples as examples_lib
 from sah_jax.training import step as step_lib
+from sah_jax.training import tuned
 
 
 def _setting(**changes) -> lora.LoraSetting:
@@ -59,6 +64,57 @@ def test_start_is_the_base_model_with_seeded_signs(nano):
         assert not np.any(pair["b"])
         np.testing.assert_allclose(np.abs(pair["a"]), pair["a"].shape[1] ** -0.5, rtol=1e-6)
         assert np.any(pair["a"] != other[name]["a"])
+
+
+@pytest.mark.parametrize("name, count", [
+    ("smollm3-3b.reconstructed", 1_889_280), ("olmo-3-1025-7b.reconstructed", 2_498_560),
+    ("olmo-3-1125-32b.reconstructed", 8_388_608)])
+def test_published_models_have_the_papers_number_of_weights(shared_data, name, count):
+    hf = json.loads((shared_data / "model-configs" / f"{name}.json").read_text())
+    decoder = decoder_lib.Decoder(hf_config.parse(hf, name))
+    shapes = lora.Lora().shapes(header.part(_setting(), lora.LoraForm), decoder)
+    knobs = latents.make_knobs(latents.RAW_BITS, "straight_through", 0.0, 1e-4)
+    theta = jax.eval_shape(lambda: latents.start(shapes, knobs))
+    assert sum(math.prod(leaf.shape) for leaf in theta["offset"].values()) == count
+    # The paper's lengths of it: reference-facts 1.5.
+    assert latents.RAW_BITS * count in (30_228_480, 39_976_960, 134_217_728)
+
+
+def test_of_16_bits_a_file_is_16_bits_a_weight_and_what_is_scored_is_rounded(nano, nano_math):
+    theta = lora.Lora().fit(_setting(bits_per_weight=16), nano, nano_math, 0, codec.silent)
+    program = codec.write(lora.Lora(), theta, nano)
+    assert 0 < program.bits - 16 * theta.latents.count <= 64
+    for array in theta.latents.symbols.values():
+        np.testing.assert_array_equal(array, latents.to_bfloat16(array))
+    accounts = lora.Lora().accounts(_setting(bits_per_weight=16), theta, nano)
+    assert accounts.reference_bits == 16 * theta.latents.count and accounts.train_flops > 0
+
+
+def test_layers_and_modules_that_are_not_adapted_are_not_in_the_file(nano, nano_math):
+    setting = _setting(bits_per_weight=8, layers="1,3-4", modules="q,down", num_examples=128)
+    theta = lora.Lora().fit(setting, nano, nano_math, 0, codec.silent)
+    read = codec.read(codec.write(lora.Lora(), theta, nano).data, nano)
+    for group, projections in read.adapted.program["layers"].items():
+        for name, pair in projections.items():
+            used = [layer for layer in range(nano.spec.layers) if np.any(pair["b"][layer])]
+            assert used == ([1, 3, 4] if name in ("q", "down") else []), (group, name)
+    with pytest.raises(errors.UserError, match="has the layers 0 to 4"):
+        lora.Lora().fit(_setting(layers="5"), nano, nano_math, 0, codec.silent)
+
+
+def test_one_trace_serves_all_settings_that_change_no_shape(nano, nano_math):
+    settings = [_setting(num_examples=8), _setting(num_examples=16, learning_rate=1e-3, alpha=2, epochs=2),
+                _setting(num_examples=8, rate_weight=1e-3, bits_per_weight=5, rounding="noise", order=3),
+                _setting(num_examples=8, layers="0-2", modules="v,up")]
+    family = lora.Lora()
+    assert len({family.together(setting) for setting in settings}) == 1
+    thetas = [family.fit(setting, nano, nano_math, seed, codec.silent)
+              for seed, setting in enumerate(settings)]
+    knobs = family._knobs(settings[0], 0, nano, ())
+    problem = quantised._problem(family, family._static(settings[0]), nano.decoder)
+    assert tuned.make_step(problem, 8).run._cache_size() == 1
+    assert len({codec.write(family, theta, nano).data for theta in thetas}) == len(settings)
+    assert jax.tree.structure(problem.knobs[0]) == jax.tree.structure(knobs[0])
 
 
 @pytest.mark.parametrize("changes, message", [

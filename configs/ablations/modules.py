@@ -1,0 +1,24 @@
+"""Which projections are adapted; all settings are one trace.
+
+Run:    python -m sah_jax study --config=configs/ablations/modules.py --workdir=out/ablations/modules
+Expected, on nano_follow (docs/programs.md has the figures): EXPECTED.
+"""
+
+import ml_collections
+
+_SETTING = {"rank": 1, "learning_rate": 5e-3, "num_examples": 512, "max_tokens": 96, "rate_weight": 3e-5}
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.models = ("nano",)
+    config.dtype = "float32"
+    config.tasks = ("nano_follow",)
+    config.families = {"lora": tuple(
+        _SETTING | {"modules": modules} for modules in ("all", "q,v", "q,k,v,o", "gate,up,down", "down"))}
+    config.seeds = (0, 1, 2)
+    config.num_selection = 128
+    config.num_test = 256
+    config.selection = "selection"
+    config.check = False
+    return config

@@ -1,0 +1,23 @@
+"""The rank of low-rank pairs: bits and scores of RD-trained adapters of 1 to 16 ranks.
+
+Run:    python -m sah_jax study --config=configs/ablations/rank.py --workdir=out/ablations/rank
+Expected, on nano_follow (docs/programs.md has the figures): EXPECTED.
+"""
+
+import ml_collections
+
+_SETTING = {"learning_rate": 5e-3, "num_examples": 512, "max_tokens": 96, "rate_weight": 3e-5}
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.models = ("nano",)
+    config.dtype = "float32"
+    config.tasks = ("nano_follow",)
+    config.families = {"lora": tuple(_SETTING | {"rank": rank} for rank in (1, 2, 4, 8, 16))}
+    config.seeds = (0, 1, 2)
+    config.num_selection = 128
+    config.num_test = 256
+    config.selection = "selection"
+    config.check = False
+    return config
