@@ -9,7 +9,7 @@ import ml_collections
 _FIT = {"learning_rate": 5e-3, "num_examples": 2048, "batch_size": 16, "max_tokens": 96}
 _CODED = {"learning_rate": 3e-3, "epochs": 3, "max_tokens": 96}
 # Answers alone are coded, to prompts that the reader draws itself.
-_ANSWERS = _CODED | {"inputs": "generated", "replay": 8, "first_block": 1, "max_tokens": 144}
+_ANSWERS = _CODED | {"inputs": "generated", "replay": 8, "first_block": 1, "max_tokens": 160}
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -34,6 +34,7 @@ def get_config() -> ml_collections.ConfigDict:
         "vector": (
             *(_FIT | {"size": 1000, "rate_weight": weight} for weight in (3e-5, 1e-4)),
             *(_FIT | {"size": 5000, "rate_weight": weight} for weight in (1e-5, 3e-5)),
+            _FIT | {"size": 10000, "rate_weight": 5e-6, "num_examples": 8192},
             _FIT | {"size": 500, "rank": 4, "basis": "cores", "rate_weight": 3e-5, "learning_rate": 2e-2},
         ),
         "icl+vector": ({
@@ -54,7 +55,9 @@ def get_config() -> ml_collections.ConfigDict:
         "online": (
             *(_CODED | {"num_examples": number} for number in (32, 128, 256)),
             _CODED | {"num_examples": 32, "learner": "full", "learning_rate": 1e-3},
-            *(_ANSWERS | {"num_examples": number} for number in (64, 256)),
+            _ANSWERS | {"num_examples": 64},
+            _ANSWERS | {"num_examples": 256, "max_tokens": 192},
+            _ANSWERS | {"num_examples": 384, "max_tokens": 192, "replay": 0},
         ),
         "combined": (_FIT | {
             "coded_examples": 128, "data_rate": 3e-3, "learning_rate": 2e-2, "num_examples": 1024,

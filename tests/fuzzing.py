@@ -26,7 +26,19 @@ import tiny_model
 from sah_jax import errors
 from sah_jax.models import base as base_lib
 from sah_jax.programs import base as family_lib
-from sah_jax.programs import codec, online, registry, texts
+from sah_jax.programs import (
+    bayesian_bits,
+    codec,
+    combined,
+    latents,
+    online,
+    prefix,
+    quantised,
+    registry,
+    texts,
+    vector,
+    widths,
+)
 from sah_jax.training import examples as examples_lib
 
 MOST_SECONDS = 100  # of CPU time for one file, compilation included
@@ -46,13 +58,22 @@ def corpus(base: base_lib.BaseModel) -> dict[str, bytes]:
     top = 3
     sparse = lambda number, shape: (
         rng.integers(-top, top + 1, shape).astype(np.int32) * (rng.random(shape) < 0.2))
+    examples = online.OnlineTheta(
+        online.OnlineForm(num_examples=6, learning_rate=0.003, epochs=2, rank=2, alpha=2, batch_size=4,
+                          max_tokens=24), 1, (), "",
+        tuple(examples_lib.TokenExample(tuple(draw(8)), tuple(draw(6))) for _ in range(6)))
+    few = quantised.Form(bits_per_weight=3)
+    forms = {"vector": vector.VectorForm(bits_per_weight=3, size=50), "norm_gains": few, "lm_head": few,
+             "full": few, "prefix": prefix.PrefixForm(bits_per_weight=3, slots=3),
+             "soft_prompt": prefix.PrefixForm(bits_per_weight=3, slots=3),
+             "combined": combined.CombinedForm(bits_per_weight=3, steps=2)}
     thetas = {
         "baseline": None, "urial": draw(30), "icl": draw(60),
         "lora": adapters.theta(base, 2, 3, sparse, lambda number: -8, seed=1),
-        "online": online.OnlineTheta(
-            online.OnlineForm(num_examples=6, learning_rate=0.003, epochs=2, rank=2, alpha=2, batch_size=4,
-                              max_tokens=24), 1, (), "",
-            tuple(examples_lib.TokenExample(tuple(draw(8)), tuple(draw(6))) for _ in range(6)))}
+        "online": examples, "bayesian_bits": _bayesian(base, rng),
+        **{name: adapters.numbers(name, base, form, sparse, extra=examples if name == "combined" else ())
+           for name, form in forms.items()}}
+    assert set(thetas) == set(registry.names())
     files = {}
     for name, theta in thetas.items():
         for check in (False, True):
@@ -60,6 +81,19 @@ def corpus(base: base_lib.BaseModel) -> dict[str, bytes]:
             files[name + "+" * check] = program.data
     files["texts+"] = texts.write([draw(20), [], draw(50)], base, family_lib.Adapted({}), 2).data
     return files
+
+
+def _bayesian(base: base_lib.BaseModel, rng: np.random.Generator) -> bayesian_bits.Theta:
+    """Returns tensors of every width, of two ranks of which some layers keep one."""
+    found, ranks = {}, {}
+    for name, shapes in bayesian_bits.tensor_shapes(base.decoder, 2).items():
+        ranks[name] = rng.integers(1, 3, shapes["a"][0])
+        for factor, shape in shapes.items():
+            steps = latents.to_bfloat16(0.1 * rng.random(shape[0]))
+            found[f"{name}/{factor}"] = widths.quantise(
+                bayesian_bits.cut(0.05 * rng.normal(size=shape), factor, ranks[name]), steps,
+                rng.choice(widths.WIDTHS, shape[0]))
+    return bayesian_bits.Theta(bayesian_bits.BayesianBitsForm(rank=2), 1, found, ranks)
 
 
 def mutate(rng: random.Random, data: bytes, others: list[bytes]) -> bytes:
@@ -114,7 +148,7 @@ def run(num_files: int, seed: int) -> dict:
     files = corpus(base)
     originals = {name: _decode(name, data, base) for name, data in files.items()}
     # Decoding an `online` file trains, and a new header is new shapes to compile: fewer of them.
-    weights = {name: 0.1 if name.startswith("online") else 1.0 for name in files}
+    weights = {name: 0.1 if name.startswith(("online", "combined")) else 1.0 for name in files}
     rng, counts, slowest, grown = random.Random(seed), collections.Counter(), 0.0, 0
     for clock in (signal.SIGALRM, signal.SIGVTALRM):
         signal.signal(clock, _time_is_up)

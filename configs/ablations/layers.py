@@ -1,4 +1,4 @@
-"""Which layers are adapted; all settings are one trace.
+"""Which layers are adapted; no setting needs a trace of its own.
 
 Run:    python -m sah_jax study --config=configs/ablations/layers.py --workdir=out/ablations/layers
 Expected, on nano_follow (docs/programs.md has the figures): EXPECTED.

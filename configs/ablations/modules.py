@@ -1,4 +1,4 @@
-"""Which projections are adapted; all settings are one trace.
+"""Which projections are adapted; no setting needs a trace of its own.
 
 Run:    python -m sah_jax study --config=configs/ablations/modules.py --workdir=out/ablations/modules
 Expected, on nano_follow (docs/programs.md has the figures): EXPECTED.

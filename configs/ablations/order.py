@@ -1,4 +1,4 @@
-"""The order of the same training examples; all settings are one trace.
+"""The order of the same training examples; no setting needs a trace of its own.
 
 Run:    python -m sah_jax study --config=configs/ablations/order.py --workdir=out/ablations/order
 Expected, on nano_follow (docs/programs.md has the figures): EXPECTED.

@@ -1,4 +1,4 @@
-"""λ, what a bit is worth while training; all settings are one trace.
+"""λ, what a bit is worth while training; no setting needs a trace of its own.
 
 Run:    python -m sah_jax study --config=configs/ablations/rate.py --workdir=out/ablations/rate
 Expected, on nano_follow (docs/programs.md has the figures): EXPECTED.

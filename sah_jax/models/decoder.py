@@ -211,7 +211,10 @@ def with_deltas(params: dict, deltas: dict) -> dict:
         if isinstance(delta, dict):
             merged[name] = with_deltas(leaf, delta)
         else:
-            merged[name] = (leaf.astype(jnp.float32) + delta).astype(leaf.dtype)
+            # Of a vocabulary that a mesh has padded, a delta is of the model's own rows.
+            padding = [(0, size - own) for size, own in zip(leaf.shape, delta.shape, strict=True)]
+            whole = jnp.pad(delta, padding) if any(after for _, after in padding) else delta
+            merged[name] = (leaf.astype(jnp.float32) + whole).astype(leaf.dtype)
     return merged
 
 

@@ -13,6 +13,7 @@ from sah_jax.coding import file, integers, tokens
 from sah_jax.models import base as base_lib
 from sah_jax.models import decoder as decoder_lib
 from sah_jax.models import flops, sharding
+from sah_jax.programs import header
 from sah_jax.tasks import base as task_lib
 from sah_jax.training import checkpoints as checkpoints_lib
 
@@ -53,11 +54,10 @@ class Adapted:
 
     def variables(self, base: base_lib.BaseModel) -> dict:
         """Returns what the decoder is applied to, the program too where the model's mesh wants it."""
-        mesh, program, deltas = base.decoder.mesh, self.program, self.deltas
+        mesh, program = base.decoder.mesh, self.program
         if mesh is not None:
-            program, deltas = (
-                sharding.place(tree, sharding.shardings(tree, mesh)) for tree in (program, deltas))
-        return {"params": decoder_lib.with_deltas(base.params, deltas), "program": program}
+            program = sharding.place(program, sharding.shardings(program, mesh))
+        return {"params": decoder_lib.with_deltas(base.params, self.deltas), "program": program}
 
     def digest(self) -> str:
         """Returns the SHA-256 of program variables, deltas and context, in hexadecimal."""
@@ -65,11 +65,7 @@ class Adapted:
         return base_lib.tree_digest(told | ({"deltas": hosts.fetch(self.deltas)} if self.deltas else {}))
 
     def then(self, other: "Adapted") -> "Adapted":
-        """Returns the model that both programs adapt: contexts one after the other, weights added up.
-
-        Raises:
-          UserError: both add what the decoder has one of.
-        """
+        """Returns the model that both programs adapt: contexts one after the other, weights added up."""
         return Adapted(
             decoder_lib.joined_programs(self.program, other.program), self.context + other.context,
             decoder_lib.added_deltas(self.deltas, other.deltas), self.portable and other.portable,
@@ -140,15 +136,12 @@ class FittedTogether(Family, Protocol):
         self, runs: Sequence[tuple[Any, int]], base: base_lib.BaseModel, task: task_lib.Task, report: Report,
         checkpoints: checkpoints_lib.Plan | None = None, lanes: int = 0,
     ) -> list[Any]:
-        """Returns for each (setting, seed) what `fit` would up to rounding, or the UserError it would raise.
+        """Returns for each (setting, seed) what `fit` does up to rounding, or the UserError it would raise.
 
         Args:
           runs: alike by `together`.
           base, task, report, checkpoints: as in `fit`.
           lanes: how many the compiled step has, at least as many as runs; 0 for as many.
-
-        Raises:
-          UserError: a setting does not suit, or every fit diverged.
         """
 
 
@@ -156,7 +149,7 @@ def parse_setting(family: Family, given: Mapping[str, Any]) -> Any:
     """Turns a config's dictionary into the family's `Setting`, strictly.
 
     Raises:
-      UserError: a key is unknown or missing, or a value has another type.
+      UserError: a key is unknown or missing, or a value has another type or is none that its rule holds for.
     """
     if hasattr(family, "parse"):
         return family.parse(given)
@@ -179,7 +172,9 @@ def parse_setting(family: Family, given: Mapping[str, Any]) -> Any:
                 f"{family.name}'s setting {name} is {value!r}, expected {want.__name__}; "
                 "correct the config.")
         values[name] = value
-    return family.Setting(**values)
+    setting = family.Setting(**values)
+    header.check(family.name, setting)
+    return setting
 
 
 def language_rows(

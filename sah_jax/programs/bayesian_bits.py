@@ -5,9 +5,9 @@ Every tensor has a ladder of quantisers (see `widths`): 2 bits, and where a gate
 every gate that is likely open. With rank 2 and more there is an R x 1 tensor `e` between the factors, and
 nested gates on the ranks.
 
-As in the paper, but for what was wrong there: values are clipped to what their bits can hold, sizes are in
-  x rank and rank x out, and steps, widths and ranks are in the file. `reference_bits` is the paper's own
-  count.
+As in the paper, but for what was wrong there: steps begin at the largest magnitude, values are clipped to
+  what their bits can hold, sizes are in x rank and rank x out, and steps, widths and ranks are in the file.
+  `reference_bits` is the paper's own count.
 """
 
 import dataclasses
@@ -19,13 +19,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sah_jax import errors, hosts
+from sah_jax import errors
 from sah_jax.coding import integers
 from sah_jax.models import base as base_lib
 from sah_jax.models import decoder as decoder_lib
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import header, latents, lowrank, widths
-from sah_jax.training import fit as fit_lib
 from sah_jax.training import lanes as lanes_lib
 from sah_jax.training import tuned
 
@@ -111,6 +110,7 @@ class BayesianBits:
 
     name = "bayesian_bits"
     reads_examples = True
+    alone = False
     Setting = BayesianBitsSetting
 
     def together(self, setting) -> Any:
@@ -126,25 +126,20 @@ class BayesianBits:
 
     def fit_together(self, runs, base, task, report, checkpoints=None, lanes=0) -> list:
         """See `FittedTogether.fit_together`."""
-        for setting, seed in runs:
+        def prepared(setting, seed):
             header.check(self.name, setting, seed)
-        data = [lanes_lib.Data.of(base, task, setting, seed) for setting, seed in runs]
-        tunings = [tuned.Tuning(
-            np.float32(setting.factor_rate), np.float32(1.0), np.float32(_WEIGHT_DECAY), np.int32(one.steps),
-            np.int32(seed)) for (setting, seed), one in zip(runs, data, strict=True)]
-        fitted, losses = lanes_lib.fit(
-            _problem(base.decoder, runs[0][0].rank), base, data, tunings, [_knobs(*run) for run in runs],
-            report, checkpoints, lanes)
-        fitted, found = hosts.fetch(fitted), []
-        for lane, ((setting, seed), one) in enumerate(zip(runs, data, strict=True)):
-            try:
-                fit_lib.check_finite(losses[: one.steps, lane], one.steps)
-            except errors.UserError as error:
-                found.append(error)
-                continue
-            own = jax.tree.map(lambda leaf, lane=lane: leaf[lane], fitted)
-            found.append(freeze(header.part(setting, BayesianBitsForm), seed, own))
-        return found
+            data = lanes_lib.Data.of(base, task, setting, seed)
+            tuning = tuned.Tuning(
+                np.float32(setting.factor_rate), np.float32(1.0), np.float32(_WEIGHT_DECAY),
+                np.int32(data.steps), np.int32(seed))
+            return lanes_lib.Run(data, tuning, _knobs(setting, seed))
+
+        fits = lanes_lib.fit_each(
+            _problem(base.decoder, runs[0][0].rank), base, lanes_lib.attempt(prepared, runs), report,
+            checkpoints, lanes)
+        return [fitted if isinstance(fitted, errors.UserError) else freeze(
+            header.part(setting, BayesianBitsForm), seed, fitted)
+            for (setting, seed), fitted in zip(runs, fits, strict=True)]
 
     def write(self, theta, writer, base, report) -> family_lib.Adapted:
         """See `Family.write`."""
@@ -165,7 +160,7 @@ class BayesianBits:
         with reader.field(f"{self.name} settings"):
             form, seed = header.read(reader, BayesianBitsForm, base)
         found, ranks = {}, {}
-        for name, shapes in _shapes(base.decoder, form.rank).items():
+        for name, shapes in tensor_shapes(base.decoder, form.rank).items():
             layers = shapes["a"][0]
             with reader.field(f"{name} ranks"):
                 ranks[name] = np.array([
@@ -189,10 +184,11 @@ class BayesianBits:
 def reference_bits(theta: Theta, decoder: decoder_lib.Decoder) -> int:
     """Returns the paper's own count: out x rank x width of a, in x rank x width of b, and rank x width of e.
 
-    (It has in and out the wrong way round; with one width for both the sum is the same.)
+    (It has in and out the wrong way round; with one width for both the sum is the same. A layer of zeros
+    alone, which the file gives no width, counts 2 bits a number.)
     """
     total = 0
-    for name, shapes in _shapes(decoder, theta.form.rank).items():
+    for name, shapes in tensor_shapes(decoder, theta.form.rank).items():
         sizes = {"a": shapes["b"][2], "b": shapes["a"][1], "e": 1}
         for factor in shapes:
             bits = np.maximum(theta.tensors[f"{name}/{factor}"].widths, widths.WIDTHS[0])
@@ -212,11 +208,11 @@ def freeze(form: BayesianBitsForm, seed: int, fitted: dict) -> Theta:
             gates = is_open(fitted["logits"][name][factor])
             steps = latents.to_bfloat16(np.abs(fitted["steps"][name][factor]))
             found[f"{name}/{factor}"] = widths.quantise(
-                _cut(np.asarray(x), factor, ranks[name]), steps, width_of(gates))
+                cut(np.asarray(x), factor, ranks[name]), steps, width_of(gates))
     return Theta(form, seed, found, ranks)
 
 
-def _cut(x: np.ndarray, factor: str, ranks: np.ndarray) -> np.ndarray:
+def cut(x: np.ndarray, factor: str, ranks: np.ndarray) -> np.ndarray:
     """Returns a tensor with the ranks beyond those of each layer zero."""
     axis = 1 + _RANK_AXES[factor]
     place = np.arange(x.shape[axis]).reshape([-1 if number == axis else 1 for number in range(x.ndim)])
@@ -227,7 +223,8 @@ def _factors(rank: int) -> tuple[str, ...]:
     return ("a", "b") if rank == 1 else ("a", "b", "e")
 
 
-def _shapes(decoder: decoder_lib.Decoder, rank: int) -> dict[str, dict[str, tuple[int, ...]]]:
+def tensor_shapes(decoder: decoder_lib.Decoder, rank: int) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Returns for each projection the shapes of its tensors, a layer on the first axis."""
     return {name: pair | ({"e": (pair["a"][0], rank)} if rank > 1 else {})
             for name, pair in lowrank.shapes(decoder, rank).items()}
 
@@ -235,7 +232,7 @@ def _shapes(decoder: decoder_lib.Decoder, rank: int) -> dict[str, dict[str, tupl
 def _adapted(theta: Theta, base: base_lib.BaseModel) -> family_lib.Adapted:
     parts = {name: {factor: jnp.asarray(widths.values(theta.tensors[f"{name}/{factor}"]))
                     for factor in shapes}
-             for name, shapes in _shapes(base.decoder, theta.form.rank).items()}
+             for name, shapes in tensor_shapes(base.decoder, theta.form.rank).items()}
     zero = not any(np.any(tensor.symbols) for tensor in theta.tensors.values())
     return family_lib.Adapted(_program(parts), portable=True, unchanged=zero)
 
@@ -253,7 +250,7 @@ def _knobs(setting: BayesianBitsSetting, seed: int) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=8)
 def _problem(decoder: decoder_lib.Decoder, rank: int) -> tuned.Problem:
-    shapes = _shapes(decoder, rank)
+    shapes = tensor_shapes(decoder, rank)
 
     def start(knobs):
         key, factors = jax.random.key(knobs["seed"]), {}
@@ -292,7 +289,9 @@ def _problem(decoder: decoder_lib.Decoder, rank: int) -> tuned.Problem:
                 nested = jnp.cumprod(open_probability(theta["rank_logits"][name]), axis=1)
                 ranks = jnp.mean(nested, axis=1)
                 total += knobs["rank_weight"] * jnp.sum(ranks)
-            total += knobs["width_weight"] * sum(jnp.sum(ranks * width_penalty(x)) for x in own.values())
+            # Ranks are pruned in e alone, so only there do they share a gate's price.
+            total += knobs["width_weight"] * sum(
+                jnp.sum((ranks if factor == "e" else 1.0) * width_penalty(x)) for factor, x in own.items())
         return total
 
     def speeds(theta, knobs):

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sah_jax import errors
+from sah_jax import errors, hosts
 from sah_jax.models import base as base_lib
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import header, lowrank, online, quantised
@@ -50,6 +50,7 @@ class Combined(quantised.QuantisedFamily):
     name = "combined"
     Form, Setting = CombinedForm, CombinedSetting
     unchanged_at_zero = False
+    alone = True
 
     def shapes(self, form, decoder) -> dict[str, tuple[int, ...]]:
         """See `QuantisedFamily.shapes`."""
@@ -100,8 +101,14 @@ class Combined(quantised.QuantisedFamily):
         return False
 
     def decode_flops(self, theta, base) -> int:
-        """See `QuantisedFamily.decode_flops`."""
-        return online.replay_flops(theta.extra, base)
+        """See `QuantisedFamily.decode_flops`: phase one as it is read, and again for its changes."""
+        return 2 * online.replay_flops(theta.extra, base)
+
+    def accounts(self, setting, theta, base, context=()):
+        """See `Family.accounts`: phase one is trained before phase two."""
+        found = super().accounts(setting, theta, base, context)
+        return dataclasses.replace(
+            found, train_flops=found.train_flops + online.replay_flops(theta.extra, base))
 
 
 class _Watched:
@@ -110,12 +117,12 @@ class _Watched:
     def __init__(self, form: online.OnlineForm, seed: int, base: base_lib.BaseModel, steps: int):
         self.learner = online.make_learner(form, seed, base)
         self._scale, self._steps = form.alpha / form.rank, steps
-        self._seen = [jax.device_get(self.learner.theta)]
+        self._seen = [hosts.fetch(self.learner.theta)]
         self.learner.after_step = self._keep
 
     def _keep(self) -> None:
         if len(self._seen) <= self._steps:
-            self._seen.append(jax.device_get(self.learner.theta))
+            self._seen.append(hosts.fetch(self.learner.theta))
 
     def changes(self):
         """Returns the factors before training, and for each the changes [G, ...] of the first steps.

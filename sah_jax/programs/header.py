@@ -110,7 +110,7 @@ class Subset:
         return f'"all", or some of {",".join(self.names)}'
 
     def holds(self, value):
-        return bool(self.of(value)) and set(value.split(",")) <= {*self.names, "all"}
+        return value == "all" or bool(self.of(value)) and set(value.split(",")) <= set(self.names)
 
     def of(self, value: str) -> tuple[str, ...]:
         """Returns the names that a value stands for, in the list's order."""
@@ -194,6 +194,15 @@ class NotNegative:
         return 0 <= value < math.inf
 
 
+class Anything:
+    """Any value of the right type; no code."""
+
+    expected = "anything"
+
+    def holds(self, value):
+        return True
+
+
 _RULE = "rule"
 
 
@@ -207,15 +216,15 @@ def fitting(rule: Rule, **options: Any) -> Any:
     return dataclasses.field(metadata={_RULE: rule}, **options)
 
 
-def check(name: str, setting: Any, seed: int) -> None:
-    """Checks a family's setting and a seed against their rules.
+def check(name: str, setting: Any, seed: int = 0) -> None:
+    """Checks a family's setting, where its fields have rules, and a seed.
 
     Raises:
       UserError: a value is none that its rule holds for.
     """
     for field in dataclasses.fields(setting):
-        rule, value = field.metadata[_RULE], getattr(setting, field.name)
-        if not rule.holds(value):
+        rule, value = field.metadata.get(_RULE), getattr(setting, field.name)
+        if rule is not None and not rule.holds(value):
             raise errors.UserError(
                 f"{name}'s setting {field.name} is {value}, expected {rule.expected}; correct the config.")
     if not 0 <= seed < SEEDS:

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sah_jax import errors
 from sah_jax.coding import file, ledger, priors, scales, tensors
 
 RAW_BITS = 16
@@ -38,6 +39,7 @@ _NOISE_UNTIL = 0.7
 # The weight of the rate rises from 0, or nothing would leave zero.
 _RATE_FROM, _RATE_UNTIL = 0.1, 0.5
 _FIRST_SPREAD = -2.0
+_LOG_SPREADS = (-6.0, 16.0)  # beyond them a probability is 0 or 1 in float32
 _LEAST_PROBABILITY = 2.0**-30
 
 
@@ -124,17 +126,19 @@ def rate_bits(theta: dict, key: jax.Array) -> jax.Array:
     for number, (name, x) in enumerate(theta["offset"].items()):
         noise = jax.random.uniform(_key(key, number), x.shape, minval=-0.5, maxval=0.5)
         q = x / _step(theta["exponent"][name]) + noise
-        total += jnp.sum(laplace_bits(q, jnp.exp2(theta["spread"][name] * _EXPONENT_SPEED)))
+        log_spread = jnp.clip(theta["spread"][name] * _EXPONENT_SPEED, *_LOG_SPREADS)
+        total += jnp.sum(laplace_bits(q, jnp.exp2(log_spread)))
     return total
 
 
 def laplace_bits(q: jax.Array, spread: jax.Array) -> jax.Array:
     """Returns -log2 of what a Laplace distribution gives the unit interval around q."""
-    far = jnp.abs(q) > 0.5
-    near_q = jnp.where(far, 0.0, q)
-    near = 1 - jnp.exp(-0.5 / spread) * jnp.cosh(near_q / spread)
-    # sinh(1 / 2b) exp(-|q| / b), without overflow.
-    tail = 0.5 * (jnp.exp((0.5 - jnp.abs(q)) / spread) - jnp.exp((-0.5 - jnp.abs(q)) / spread))
+    size = jnp.abs(q)
+    # Each form gets what it is right for, also where the other is taken: its gradient must be finite.
+    below, beyond = jnp.minimum(size, 0.5), jnp.maximum(size, 0.5)
+    near = 1 - 0.5 * (jnp.exp((below - 0.5) / spread) + jnp.exp((-below - 0.5) / spread))
+    tail = 0.5 * (jnp.exp((0.5 - beyond) / spread) - jnp.exp((-0.5 - beyond) / spread))
+    far = size > 0.5
     return -jnp.log2(jnp.maximum(jnp.where(far, tail, near), _LEAST_PROBABILITY))
 
 
@@ -163,7 +167,12 @@ def _step(parameter: jax.Array) -> jax.Array:
 def freeze(theta: dict, bits: int) -> Latents:
     """Returns what the file will hold of a fitted θ (fetched)."""
     if bits == RAW_BITS:
-        return Latents({name: to_bfloat16(x) for name, x in theta["offset"].items()}, {})
+        rounded_to = {name: to_bfloat16(x) for name, x in theta["offset"].items()}
+        if not all(np.all(np.isfinite(x)) for x in rounded_to.values()):
+            raise errors.UserError(
+                "a fitted number is beyond what bfloat16 holds, expected finite ones; lower the learning "
+                "rate.")
+        return Latents(rounded_to, {})
     top = priors.levels(bits)
     exponents = {name: int(_exponent(parameter)) for name, parameter in theta["exponent"].items()}
     nearest = {name: np.round(np.asarray(x) / scales.step(exponents[name]))

@@ -58,7 +58,8 @@ class Learner:
     def adapted(self) -> family_lib.Adapted:
         """Returns the model as it is now."""
         added = _added(self._kind, self.theta, self._knobs["scale"])
-        return family_lib.Adapted(added.program, deltas=added.deltas)
+        return family_lib.Adapted(
+            added.program, deltas=decoder_lib.cut_vocabulary(self._base.spec, added.deltas))
 
     def train(self, batch: Sequence[examples_lib.TokenExample]) -> None:
         """Takes a step on at most as many examples as a batch has rows; the loss is on answers."""
@@ -75,8 +76,9 @@ class Learner:
         return lanes_lib.step_flops(self._problem, self._knobs, self._rows, self._max_tokens)
 
     def check(self, name: str) -> None:
-        """Raises UserError where a loss of the family's training was not finite."""
-        if not np.all(np.isfinite(np.array([float(loss) for loss in self.losses]))):
+        """Raises UserError where a loss of the family's training, or what it came to, is not finite."""
+        numbers = [*self.losses, *map(jnp.sum, jax.tree.leaves(self.theta))]
+        if not np.all(np.isfinite(np.array([float(number) for number in numbers]))):
             raise errors.UserError(
                 f"the training loss of {name} with learning rate {float(self._tuning.learning_rate):g} is "
                 "not finite, expected a finite number; lower the learning rate.")

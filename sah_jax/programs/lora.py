@@ -12,15 +12,13 @@ import numpy as np
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import header, lowrank, quantised
 
-_MAX_ALPHA = (1 << 16) - 1
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoraForm(quantised.Form):
     """The update is scaled by alpha / rank; layers and modules say which projections are adapted."""
 
     rank: int = header.coded(header.Choice(lowrank.RANKS))
-    alpha: int = header.coded(header.Count(1, _MAX_ALPHA), default=8)
+    alpha: int = header.coded(header.Count(1, lowrank.MAX_ALPHA), default=8)
     layers: str = header.coded(header.Layers(), default="all")
     modules: str = header.coded(lowrank.MODULES, default="all")
 
@@ -47,6 +45,11 @@ class Lora(quantised.QuantisedFamily):
         layers, modules = header.Layers().of(form.layers, base), lowrank.MODULES.of(form.modules)
         return {name: layers if name.split("/")[1] in modules else () for name in self.shapes(
             form, base.decoder)}
+
+    def paper_count(self, theta, base) -> int:
+        """See `QuantisedFamily.paper_count`: what the file holds."""
+        kept = self.kept(theta.form, base)
+        return sum(array[list(kept[name])].size for name, array in theta.latents.symbols.items())
 
     def knobs(self, form, seed, base, extra=()):
         """See `QuantisedFamily.knobs`."""

@@ -3,6 +3,7 @@
 Shape suffixes: J layers, I input features, O output features, R rank.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ MODULES = header.Subset([name for _, name in PROJECTIONS])
 """The rule of a setting that says which of them."""
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
+MAX_ALPHA = (1 << 16) - 1
 
 Factors = dict[str, dict[str, jax.Array]]
 """For each projection, `a` [J, I, R] and `b` [J, R, O]."""
@@ -45,12 +47,17 @@ def start(decoder: decoder_lib.Decoder, rank: int, seed: Any) -> Factors:
     The entries of `a` are +-1/sqrt(I), with signs from `jax.random.bits`: integers that are
     the same on every machine.
     """
-    key, factors = jax.random.key(seed), {}
+    key, factors = seeded(seed), {}
     for index, (name, pair) in enumerate(shapes(decoder, rank).items()):
         factors[name] = {
-            "a": signs(jax.random.fold_in(key, index), pair["a"]) * np.float32(pair["a"][1] ** -0.5),
+            "a": signs(jax.random.fold_in(key, index), pair["a"]) * np.float32(1 / math.sqrt(pair["a"][1])),
             "b": jnp.zeros(pair["b"], jnp.float32)}
     return factors
+
+
+def seeded(seed: Any) -> jax.Array:
+    """Returns the key of a seed that a file holds: of one generator, whatever JAX's default is."""
+    return jax.random.key(seed, impl="threefry2x32")
 
 
 def signs(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:

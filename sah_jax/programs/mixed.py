@@ -49,7 +49,7 @@ class Mixed:
 
     def accounts(self, setting, theta, base) -> family_lib.Accounts:
         """See `Family.accounts`."""
-        parts = [part.accounts(*own, base) for part, own in zip(
-            (self._first, self._second), zip(setting, theta, strict=True), strict=True)]
+        parts = [self._first.accounts(setting[0], theta[0], base),
+                 self._second.accounts(setting[1], theta[1], base, tuple(theta[0]))]
         names = [field.name for field in dataclasses.fields(family_lib.Accounts)]
         return family_lib.Accounts(**{name: sum(getattr(part, name) for part in parts) for name in names})

@@ -29,11 +29,14 @@ _BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 _EPOCHS = range(1, 9)
 _REPLAYS = range(17)
 _MAX_CUE = 16
-_MAX_ALPHA = (1 << 16) - 1
 
-# An example costs at least so much, or it is not worth coding. This is what keeps a few bytes
-# from making a reader work for hours.
+# An example costs at least so much, or it is not worth coding; and a bit of the file pays for at most so
+# many passes over an example, replay and later epochs included. This is what keeps a few bytes from making a
+# reader work for hours.
 _LEAST_EXAMPLE_BITS = 1
+_MOST_PASSES = 8
+# The writer's total must hold; while a reader is on its way, some answers may be cheaper than others.
+_SLACK_BITS = 1024
 
 # Where an answer begins in a coded sequence: after the first place where the cue stands (the
 # tokens that end every prompt, coded once), or at a position coded with each example.
@@ -59,7 +62,7 @@ class OnlineForm:
     epochs: int = header.coded(header.Choice(_EPOCHS), default=1)
     learner: str = header.coded(header.Choice(learner_lib.LEARNERS), default="lora")
     rank: int = header.coded(header.Choice(lowrank.RANKS), default=8)
-    alpha: int = header.coded(header.Count(1, _MAX_ALPHA), default=8)
+    alpha: int = header.coded(header.Count(1, lowrank.MAX_ALPHA), default=8)
     optimizer: str = header.coded(header.Choice(tuple(learner_lib.WEIGHT_DECAYS)), default="adam")
     batch_size: int = header.coded(header.Choice(_BATCH_SIZES), default=8)
     max_tokens: int = header.coded(header.Count(1, (1 << 16) - 1), default=128)
@@ -69,13 +72,21 @@ class OnlineForm:
     temperature: float = header.coded(header.Decimal(), default=1.0)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OnlineSetting(OnlineForm):
+    """teacher: the model that answers sampled prompts, which only the writer needs; "" for none."""
+
+    teacher: str = header.fitting(header.Anything(), default="")
+
+
 @dataclasses.dataclass(frozen=True)
 class OnlineTheta:
     """What is coded.
 
     Attributes:
-      cue: the tokens that end every prompt; empty where positions are coded or prompts are known.
-      task: the name of the task that generates the prompts; "" where they are coded.
+      cue: the tokens that end every prompt; empty where positions are coded or prompts are generated.
+      task: the name of the task that generates the prompts; "" where none does.
+      head: the tokens that prompts begin with, where they are sampled.
       examples: in the order they are coded and trained on.
     """
 
@@ -84,6 +95,7 @@ class OnlineTheta:
     cue: tuple[int, ...]
     task: str
     examples: tuple[examples_lib.TokenExample, ...]
+    head: tuple[int, ...] = ()
 
 
 class Online:
@@ -91,17 +103,35 @@ class Online:
 
     name = "online"
     reads_examples = True
-    Setting = OnlineForm
+    Setting = OnlineSetting
 
     def fit(self, setting, base, task, seed, report, checkpoints=None) -> OnlineTheta:
         """See `Family.fit`."""
         header.check(self.name, setting, seed)
+        form, most = header.part(setting, OnlineForm), setting.max_tokens
+        if most > base.spec.max_positions:
+            raise errors.UserError(
+                f"online's setting max_tokens is {most}, expected at most the model's "
+                f"{base.spec.max_positions} positions; correct the config.")
         if setting.inputs == "generated":
-            examples = inputs_lib.labelled(base, task, setting.num_examples, setting.max_tokens, seed)
-            return OnlineTheta(setting, seed, (), task.name, tuple(examples))
-        examples = examples_lib.first_fitting(
-            base, task, setting.num_examples, setting.max_tokens, seed)
-        return OnlineTheta(setting, seed, _shared_cue(examples), "", tuple(examples))
+            examples = inputs_lib.labelled(base, task, setting.num_examples, most, seed)
+            return OnlineTheta(form, seed, (), task.name, tuple(examples))
+        examples = examples_lib.first_fitting(base, task, setting.num_examples, most, seed)
+        cue, head = _shared_cue(examples), ()
+        if setting.inputs == "sampled":
+            if not cue or not setting.teacher:
+                raise errors.UserError(
+                    f"online samples inputs with the teacher {setting.teacher!r} and prompts of {task.name} "
+                    f"that end in {base.decode(cue)!r}, expected a model and words that end every prompt; "
+                    "set them, or inputs to coded.")
+            head = inputs_lib.shared_head(base, task, seed, _MAX_CUE)
+            prompts = inputs_lib.sampled(base, head, cue, setting.num_examples, most, seed)
+            if len(prompts) < setting.num_examples:
+                raise errors.UserError(
+                    f"{base.name} wrote {len(prompts)} prompts of {task.name}, expected "
+                    f"{setting.num_examples}; code fewer examples.")
+            examples = inputs_lib.answered(base, task, prompts, setting.teacher, most)
+        return OnlineTheta(form, seed, cue, "", tuple(examples), head)
 
     def write(self, theta, writer, base, report) -> family_lib.Adapted:
         """See `Family.write`."""
@@ -155,11 +185,14 @@ def write_examples(
             inputs_lib.write_task(writer, theta.task)
     else:
         _write_cue(writer, theta.cue, base)
+    if form.inputs == "sampled":
+        with writer.field("prompt head"):
+            _write_few(writer, theta.head, base)
     learning = make_learner(form, theta.seed, base)
     for number, (first, size) in enumerate(_blocks(form)):
         block = theta.examples[first : first + size]
         with writer.field("examples"):
-            known = [len(example.prompt) for example in block] if form.inputs == "generated" else ()
+            known = [len(example.prompt) for example in block] if form.inputs != "coded" else ()
             tokens.write_rows(
                 writer, _rows(form, learning, base), [[*one.prompt, *one.answer] for one in block],
                 [form.max_tokens] * size, tokens.numbered(first), known)
@@ -169,10 +202,11 @@ def write_examples(
         _train(form, theta.seed, learning, theta.examples[: first + size], size, number)
         report(f"{first + size}/{form.num_examples} examples coded and trained on")
     cost = writer.ledger.ideal_bits - before
-    if cost < _LEAST_EXAMPLE_BITS * form.num_examples:
+    if cost < _LEAST_EXAMPLE_BITS * form.num_examples or _MOST_PASSES * cost < _passes(form):
         raise errors.UserError(
-            f"{name}'s {form.num_examples} examples cost {cost:.0f} bits, expected at least "
-            f"{_LEAST_EXAMPLE_BITS} each; code fewer examples or longer ones.")
+            f"{name}'s {form.num_examples} examples cost {cost:.0f} bits for {_passes(form)} passes over "
+            f"one, expected at least {_LEAST_EXAMPLE_BITS} bit each and one for {_MOST_PASSES} passes; code "
+            "longer examples, or replay less.")
     _finish(name, form, theta.seed, learning, theta.examples, report)
     return learning
 
@@ -190,25 +224,40 @@ def read_examples(
     Raises:
       UserError: the file cannot be one that it wrote.
     """
+    before = reader.ledger.ideal_bits
     with reader.field(f"{name} settings"):
         form, seed = header.read(reader, form_type, base)
     if form.num_examples * _LEAST_EXAMPLE_BITS > 8 * reader.size:
         raise reader.invalid(
             f"it claims {form.num_examples} examples, at most {8 * reader.size // _LEAST_EXAMPLE_BITS} are "
             "possible")
+    if _passes(form) > _MOST_PASSES * 8 * reader.size:
+        raise reader.invalid(
+            f"it claims {_passes(form)} passes over an example, at most {_MOST_PASSES * 8 * reader.size} are "
+            "possible")
     if form.max_tokens > base.spec.max_positions:
         raise reader.invalid(
             f"it claims {form.max_tokens} tokens an example, at most {base.spec.max_positions} are possible")
-    cue, task, prompts = (), "", ()
+    cue, task, prompts, head = (), "", None, ()
     if form.inputs == "generated":
         with reader.field("task"):
             task = inputs_lib.read_task(reader)
-        prompts = inputs_lib.prompts(base, task, form.num_examples, form.max_tokens, seed)
+        prompts = inputs_lib.Growing(
+            lambda count: inputs_lib.generated(base, task, count, form.max_tokens, seed), form.num_examples)
     else:
         cue = _read_cue(reader, base)
+    if form.inputs == "sampled":
+        with reader.field("prompt head"):
+            head = _read_few(reader, base)
+        prompts = inputs_lib.Growing(
+            lambda count: inputs_lib.sampled(base, head, cue, count, form.max_tokens, seed),
+            form.num_examples)
     learning, examples = make_learner(form, seed, base), []
     for number, (first, size) in enumerate(_blocks(form)):
-        known = prompts[first : first + size]
+        known = prompts.some(first, size) if prompts else []
+        if prompts and len(known) < size:
+            raise reader.invalid(
+                f"it claims {form.num_examples} {form.inputs} prompts, there are {first + len(known)}")
         with reader.field("examples"):
             sequences = tokens.read_rows(
                 reader, _rows(form, learning, base), [form.max_tokens] * size, tokens.numbered(first), known)
@@ -216,10 +265,12 @@ def read_examples(
             ends = [len(prompt) for prompt in known] or [_boundary(reader, cue, one) for one in sequences]
         examples += [examples_lib.TokenExample(tuple(sequence[:end]), tuple(sequence[end:]))
                      for sequence, end in zip(sequences, ends, strict=True)]
+        if reader.ledger.ideal_bits - before < _LEAST_EXAMPLE_BITS * len(examples) - _SLACK_BITS:
+            raise reader.invalid(f"its first {len(examples)} examples cost next to nothing")
         _train(form, seed, learning, examples, size, number)
         report(f"{len(examples)}/{form.num_examples} examples decoded and trained on")
     _finish(name, form, seed, learning, examples, report)
-    return OnlineTheta(form, seed, cue, task, tuple(examples)), learning
+    return OnlineTheta(form, seed, cue, task, tuple(examples), head), learning
 
 
 def train(name: str, theta: OnlineTheta, learning: learner_lib.Learner) -> None:
@@ -227,6 +278,13 @@ def train(name: str, theta: OnlineTheta, learning: learner_lib.Learner) -> None:
     for number, (first, size) in enumerate(_blocks(theta.form)):
         _train(theta.form, theta.seed, learning, theta.examples[: first + size], size, number)
     _finish(name, theta.form, theta.seed, learning, theta.examples, lambda line: None)
+
+
+def _passes(form: OnlineForm) -> int:
+    """Returns over how many examples the reader trains, each time that it does."""
+    # The first blocks may be small: at most so many steps more than full ones take.
+    blocks = -(-form.num_examples // form.batch_size) + form.batch_size.bit_length()
+    return form.epochs * form.num_examples + form.replay * form.batch_size * blocks
 
 
 def _blocks(form: OnlineForm) -> Iterator[tuple[int, int]]:
@@ -291,7 +349,7 @@ def _boundary(reader: file.ProgramReader, cue: tuple[int, ...], sequence: list[i
     return _find(cue, sequence)
 
 
-def _cue_rows(base: base_lib.BaseModel) -> tokens.Rows:
+def _few_rows(base: base_lib.BaseModel) -> tokens.Rows:
     return family_lib.language_rows(base, family_lib.Adapted({}), 1, _MAX_CUE, tokens.NO_END)
 
 
@@ -299,13 +357,22 @@ def _write_cue(writer: file.ProgramWriter, cue: tuple[int, ...], base: base_lib.
     with writer.field("answer cue"):
         integers.write_choice(writer, _BOUNDARIES, "cue" if cue else "position")
         if cue:
-            integers.write_choice(writer, range(1, _MAX_CUE + 1), len(cue))
-            tokens.write_rows(writer, _cue_rows(base), [cue], [len(cue)])
+            _write_few(writer, cue, base)
 
 
 def _read_cue(reader: file.ProgramReader, base: base_lib.BaseModel) -> tuple[int, ...]:
     with reader.field("answer cue"):
         if integers.read_choice(reader, _BOUNDARIES) == "position":
             return ()
-        length = integers.read_choice(reader, range(1, _MAX_CUE + 1))
-        return tuple(tokens.read_rows(reader, _cue_rows(base), [length])[0])
+        return _read_few(reader, base)
+
+
+def _write_few(writer: file.ProgramWriter, few: tuple[int, ...], base: base_lib.BaseModel) -> None:
+    """Codes at most `_MAX_CUE` tokens, with their number."""
+    integers.write_choice(writer, range(1, _MAX_CUE + 1), len(few))
+    tokens.write_rows(writer, _few_rows(base), [few], [len(few)])
+
+
+def _read_few(reader: file.ProgramReader, base: base_lib.BaseModel) -> tuple[int, ...]:
+    length = integers.read_choice(reader, range(1, _MAX_CUE + 1))
+    return tuple(tokens.read_rows(reader, _few_rows(base), [length])[0])

@@ -54,6 +54,14 @@ class _PrefixFamily(quantised.QuantisedFamily):
                 "tokens; set slots to at most that, or start to random.")
         return tuple(found)
 
+    def check(self, setting, seed, base):
+        """See `QuantisedFamily.check`."""
+        super().check(setting, seed, base)
+        if setting.slots > base.spec.max_positions:
+            raise errors.UserError(
+                f"{self.name} has {setting.slots} slots, expected at most the model's "
+                f"{base.spec.max_positions} positions; correct the config.")
+
     def write_extra(self, writer, theta, base):
         """See `QuantisedFamily.write_extra`."""
         if theta.form.start == "text":
@@ -92,7 +100,7 @@ class Prefix(_PrefixFamily):
         if form.start == "text":
             embeddings = base.params["embed"][np.array(extra)]
             return keys_values(base.decoder, base.params, embeddings)
-        keys = jax.random.split(jax.random.key(seed), 2)
+        keys = jax.random.split(lowrank.seeded(seed), 2)
         shape = self.shapes(form, base.decoder)["attention/prefix_k"]
         return {"prefix_k": lowrank.signs(keys[0], shape), "prefix_v": jnp.zeros(shape, jnp.float32)}
 
@@ -120,7 +128,7 @@ class SoftPrompt(_PrefixFamily):
         """See `QuantisedFamily.knobs`: the embeddings that it starts from, of a text or of random tokens."""
         chosen = np.array(extra, np.uint32)
         if form.start == "random":
-            bits = jax.random.bits(jax.random.key(seed), (form.slots,), jnp.uint32)
+            bits = jax.random.bits(lowrank.seeded(seed), (form.slots,), jnp.uint32)
             chosen = bits % jnp.uint32(base.spec.vocab_size)
         return base.params["embed"][chosen].astype(jnp.float32)
 

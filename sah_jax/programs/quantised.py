@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from sah_jax import errors, hosts
+from sah_jax import errors
 from sah_jax.coding import file
 from sah_jax.models import base as base_lib
 from sah_jax.models import decoder as decoder_lib
@@ -20,7 +20,6 @@ from sah_jax.programs import base as family_lib
 from sah_jax.programs import header, latents
 from sah_jax.tasks import base as task_lib
 from sah_jax.training import checkpoints as checkpoints_lib
-from sah_jax.training import fit as fit_lib
 from sah_jax.training import lanes as lanes_lib
 from sah_jax.training import tuned
 
@@ -78,6 +77,7 @@ class QuantisedFamily:
       RUNTIME: the fields of its form that change no shape, each with a value that stands for all of them.
       layered: whether the first axis of arrays counts layers.
       unchanged_at_zero: whether zeros alone leave the base as it is.
+      alone: whether a study fits each setting by itself: several would not fit the memory that one does.
     """
 
     name: str
@@ -87,9 +87,10 @@ class QuantisedFamily:
     RUNTIME: Mapping[str, Any] = {}
     layered = True
     unchanged_at_zero = True
+    alone = False
 
     def shapes(self, form: Any, decoder: decoder_lib.Decoder) -> dict[str, tuple[int, ...]]:
-        """Returns the arrays' shapes by name; the first axis counts layers where there are two or more."""
+        """Returns the arrays' shapes by name; where the family is `layered`, the first axis counts layers."""
         raise NotImplementedError
 
     def program(
@@ -123,7 +124,7 @@ class QuantisedFamily:
         return dict.fromkeys(self.shapes(form, base.decoder))
 
     def portable(self, theta: Theta) -> bool:
-        """See `Family.portable`."""
+        """Returns whether integers and counters alone lead to the adapted model, see `Adapted.portable`."""
         return True
 
     def check(self, setting: Any, seed: int, base: base_lib.BaseModel) -> None:
@@ -131,8 +132,8 @@ class QuantisedFamily:
         header.check(self.name, setting, seed)
 
     def together(self, setting: Any) -> Any:
-        """See `Family.together`."""
-        return self._static(setting), setting.batch_size, setting.max_tokens
+        """See `FittedTogether.together`."""
+        return self.static(setting), setting.batch_size, setting.max_tokens
 
     def fit(self, setting, base, task, seed, report, checkpoints=None) -> Theta:
         """See `Family.fit`."""
@@ -146,28 +147,29 @@ class QuantisedFamily:
         checkpoints: checkpoints_lib.Plan | None = None, lanes: int = 0, context: tuple[int, ...] = (),
     ) -> list[Theta | errors.UserError]:
         """See `FittedTogether.fit_together`; `context` stands before every prompt."""
-        for setting, seed in runs:
+        def prepared(setting, seed):
             self.check(setting, seed, base)
-        extras = [self.extra(setting, base, task, seed) for setting, seed in runs]
-        knobs = [self._knobs(*run, base, extra) for run, extra in zip(runs, extras, strict=True)]
-        problem = _problem(self, self._static(runs[0][0]), base.decoder)
-        data = [lanes_lib.Data.of(base, task, setting, seed, setting.order, context)
-                for setting, seed in runs]
-        theta, losses = lanes_lib.fit(
-            problem, base, data, [self._tuning(*run, one.steps) for run, one in zip(runs, data, strict=True)],
-            knobs, report, checkpoints, lanes)
-        theta, found = hosts.fetch(theta), []
-        for lane, ((setting, seed), one) in enumerate(zip(runs, data, strict=True)):
-            own = jax.tree.map(lambda leaf, lane=lane: leaf[lane], theta)
-            try:
-                fit_lib.check_finite(losses[: one.steps, lane], one.steps)
-            except errors.UserError as error:
-                found.append(error)
-                continue
-            found.append(Theta(
-                header.part(setting, self.Form), seed, latents.freeze(own, setting.bits_per_weight),
-                extras[lane]))
-        return found
+            extra = self.extra(setting, base, task, seed)
+            data = lanes_lib.Data.of(base, task, setting, seed, setting.order, context)
+            knobs = self._knobs(setting, seed, base, extra)
+            return lanes_lib.Run(data, self._tuning(setting, seed, data.steps), knobs), extra
+
+        ready = lanes_lib.attempt(prepared, runs)
+        fits = lanes_lib.fit_each(
+            problem_of(self, self.static(runs[0][0]), base.decoder), base,
+            [one if isinstance(one, errors.UserError) else one[0] for one in ready], report, checkpoints,
+            lanes)
+
+        def frozen(run, one, fitted):
+            if isinstance(fitted, errors.UserError):
+                raise fitted
+            form = header.part(run[0], self.Form)
+            # A mesh may have padded the vocabulary; the file has the model's own rows.
+            shapes = self.shapes(form, base.decoder.clone(vocab_rows=0))
+            own = {name: fitted["offset"][name][tuple(map(slice, shape))] for name, shape in shapes.items()}
+            return Theta(form, run[1], latents.freeze(fitted | {"offset": own}, form.bits_per_weight), one[1])
+
+        return lanes_lib.attempt(frozen, list(zip(runs, ready, fits, strict=True)))
 
     def _tuning(self, setting: Any, seed: int, steps: int) -> tuned.Tuning:
         raw = setting.bits_per_weight == latents.RAW_BITS
@@ -175,7 +177,7 @@ class QuantisedFamily:
             np.float32(setting.learning_rate), np.float32(1.0 if raw else _FINAL_SHARE),
             np.float32(_WEIGHT_DECAY if raw else 0.0), np.int32(steps), np.int32(seed))
 
-    def _static(self, setting: Any) -> Any:
+    def static(self, setting: Any) -> Any:
         """Returns a form that is the same for all settings that share a trace."""
         form = header.part(setting, self.Form)
         bits = latents.RAW_BITS if form.bits_per_weight == latents.RAW_BITS else latents.BITS[0]
@@ -203,8 +205,8 @@ class QuantisedFamily:
             form, seed = header.read(reader, self.Form, base)
         extra = self.read_extra(reader, form, seed, base, report)
         found = latents.read(
-            reader, self.shapes(form, base.decoder), form.bits_per_weight, self.kept(form, base),
-            self.layered)
+            reader, self.shapes(form, base.decoder.clone(vocab_rows=0)), form.bits_per_weight,
+            self.kept(form, base), self.layered)
         return self._adapted(Theta(form, seed, found, extra), base)
 
     def _adapted(self, theta: Theta, base: base_lib.BaseModel) -> family_lib.Adapted:
@@ -219,24 +221,28 @@ class QuantisedFamily:
         """Returns the values that a file means, and what else `program` takes of it."""
         return found.values(), knobs
 
+    def paper_count(self, theta: Theta, base: base_lib.BaseModel) -> int:
+        """Returns how many parameters the paper would count; 0 for a family that it does not have."""
+        return 0
+
     def decode_flops(self, theta: Theta, base: base_lib.BaseModel) -> int:
         """Returns the operations of turning the file into the adapted model."""
         return 0
 
-    def accounts(self, setting, theta, base) -> family_lib.Accounts:
-        """See `Family.accounts`."""
-        problem = _problem(self, self._static(setting), base.decoder)
+    def accounts(self, setting, theta, base, context: tuple[int, ...] = ()) -> family_lib.Accounts:
+        """See `Family.accounts`; `context` stood before every prompt of the fit."""
+        problem = problem_of(self, self.static(setting), base.decoder)
         steps = setting.epochs * -(-setting.num_examples // setting.batch_size)
         flops = lanes_lib.step_flops(
             problem, self._knobs(setting, theta.seed, base, theta.extra), setting.batch_size,
-            setting.max_tokens)
+            len(context) + setting.max_tokens)
         return family_lib.Accounts(
             train_flops=steps * flops, decode_flops=self.decode_flops(theta, base),
-            reference_bits=latents.RAW_BITS * theta.latents.count)
+            reference_bits=latents.RAW_BITS * self.paper_count(theta, base))
 
 
 @functools.lru_cache(maxsize=16)
-def _problem(family: QuantisedFamily, form: Any, decoder: decoder_lib.Decoder) -> tuned.Problem:
+def problem_of(family: QuantisedFamily, form: Any, decoder: decoder_lib.Decoder) -> tuned.Problem:
     """Returns what is fitted; the same arguments give the same object, and so share its compiled step."""
     raw = form.bits_per_weight == latents.RAW_BITS
     shapes = family.shapes(form, decoder)

@@ -9,6 +9,7 @@ until one last product.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import jax
@@ -26,8 +27,6 @@ MOST = 100_000
 BASES = ("factors", "cores")
 """What the vector is spread over: the entries of both factors, or the cores between two sketches."""
 
-_MAX_ALPHA = (1 << 16) - 1
-
 # A sketch's entries are integers of so many bits and a sign; with 8-bit numbers and 64 ranks all sums of
 # products are below 2**24, which float32 holds exactly.
 _SKETCH_BITS = 11
@@ -44,7 +43,7 @@ class VectorForm(quantised.Form):
     size: int = header.coded(header.Count(1, MOST))
     rank: int = header.coded(header.Choice(lowrank.RANKS), default=1)
     basis: str = header.coded(header.Choice(BASES), default="factors")
-    alpha: int = header.coded(header.Count(1, _MAX_ALPHA), default=8)
+    alpha: int = header.coded(header.Count(1, lowrank.MAX_ALPHA), default=8)
     layers: str = header.coded(header.Layers(), default="all")
     modules: str = header.coded(lowrank.MODULES, default="all")
 
@@ -76,7 +75,7 @@ class Vector(quantised.QuantisedFamily):
 
     def program(self, values, form, knobs, params, decoder) -> family_lib.Added:
         """See `QuantisedFamily.program`."""
-        key, unit = jax.random.key(knobs["seed"]), knobs["unit"]
+        key, unit = lowrank.seeded(knobs["seed"]), knobs["unit"]
         factors = {}
         if form.basis == "factors":
             for number, (name, pair) in enumerate(lowrank.start(decoder, form.rank, knobs["seed"]).items()):
@@ -84,12 +83,15 @@ class Vector(quantised.QuantisedFamily):
                     factor: start + unit * spread(values["vector"], _key(key, number, place), start.shape)
                     for place, (factor, start) in enumerate(pair.items())}
         else:
-            for number, (name, pair) in enumerate(knobs["sketches"].items()):
+            # Numbered in the order of the projections: trees that went through JAX have theirs sorted.
+            for number, name in enumerate(map("/".join, lowrank.PROJECTIONS)):
+                pair = knobs["sketches"][name]
                 shape = (len(pair["a"]), form.rank, form.rank)
                 cores = spread(values["vector"], _key(key, number, 0), shape)
                 b = jnp.matmul(cores, pair["b"], precision=jax.lax.Precision.HIGHEST)
                 # As in a pair's start, x @ a is about as large as x; the rest is up to the numbers.
-                factors[name] = {"a": pair["a"] * np.float32(pair["a"].shape[1] ** -0.5 / _SKETCH_RMS),
+                scale = np.float32(1 / (math.sqrt(pair["a"].shape[1]) * _SKETCH_RMS))
+                factors[name] = {"a": pair["a"] * scale,
                                  "b": b * (unit * np.float32(1 / _SKETCH_RMS))}
         return family_lib.Added(lowrank.expand(factors, knobs["scales"]))
 
@@ -119,7 +121,7 @@ def sketches(base, rank: int, seed: int) -> lowrank.Factors:
     Raises:
       UserError: the weights are quantised.
     """
-    key, out = jax.random.key(seed), {}
+    key, out = lowrank.seeded(seed), {}
     for number, (group, name) in enumerate(lowrank.PROJECTIONS):
         leaves = base.params["layers"][group][name]
         if "kernel" not in leaves:
@@ -139,7 +141,9 @@ def _as_integers(kernel: jax.Array) -> jax.Array:
     """Returns weights as int32 of at most 15 bits and a sign, scaled by a power of two."""
     values = kernel.astype(jnp.float32)
     _, exponent = jnp.frexp(jnp.max(jnp.abs(values)))
-    return jnp.round(jnp.ldexp(values, _WEIGHT_BITS - exponent)).astype(jnp.int32)
+    # A power of two by its bits: a float power need not be exact on every machine.
+    power = jnp.clip(_WEIGHT_BITS - exponent + 127, 1, 254).astype(jnp.int32) << 23
+    return jnp.round(values * jax.lax.bitcast_convert_type(power, jnp.float32)).astype(jnp.int32)
 
 
 def _shortened(sums: jax.Array) -> jax.Array:

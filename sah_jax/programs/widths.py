@@ -20,7 +20,7 @@ _DIVISORS = (1, 5, 17, 257, 65537)  # of each step, by the one before
 _CODED_WIDTHS = (0, *WIDTHS)  # 0: every number is zero
 
 # What a value can be, in steps at 2 bits: ties, which would round beyond the ladder, are not reached.
-_LARGEST = 1.5 * (1 - 2.0**-24)
+_LARGEST = 1.5 * (1 - 2.0**-20)
 
 
 class Tensor(NamedTuple):

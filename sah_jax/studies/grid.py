@@ -192,7 +192,7 @@ def groups(config: StudyConfig) -> Iterator[list[Point]]:
     for number, point in enumerate(points(config)):
         family = registry.get_family(point.family)
         setting, key = family_lib.parse_setting(family, point.setting), number
-        if hasattr(family, "fit_together") and _lanes(config, setting) > 1:
+        if hasattr(family, "fit_together") and not family.alone and _lanes(config, setting) > 1:
             # The longest fit of a group decides how many steps all its lanes take: not twice what one needs.
             length = (setting.epochs * setting.num_examples).bit_length()
             key = (point.task, point.family, family.together(setting), length)

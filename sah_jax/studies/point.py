@@ -17,9 +17,11 @@ from sah_jax.tasks import registry as task_registry
 from sah_jax.training import checkpoints as checkpoints_lib
 
 # The sizes of the reference's inference scripts, for curves that are pooled with its own
-# (its README, "Script Sizes"); a family it does not have counts none.
+# (its README, "Script Sizes"). What it does not have counts as LoRA does if it is fitted alike, else none.
+_LORA_SCRIPT_BITS = 2832
 SCRIPT_BITS = {
-    "baseline": 2952, "urial": 3704, "icl": 3704, "online": 5704, "lora": 2832, "bayesian_bits": 8376}
+    "baseline": 2952, "urial": 3704, "icl": 3704, "online": 5704, "bayesian_bits": 8376, **dict.fromkeys(
+        ("lora", "vector", "prefix", "soft_prompt", "norm_gains"), _LORA_SCRIPT_BITS)}
 
 
 def make(
@@ -62,7 +64,7 @@ def fit(
     """Fits θ of points that are alike by `grid.groups`, together where there is more than one lane.
 
     Raises:
-      UserError: a setting does not suit, or training diverged for every point.
+      UserError: the setting of a point alone does not suit, or its training diverged.
     """
     started = time.monotonic()
     family, task = registry.get_family(points[0].family), task_registry.get_task(points[0].task)
@@ -103,7 +105,7 @@ def finish(
         performance=test.value, bits=program.bits, seed=point.seed, strategy_hparams=point.setting,
         point=name, program=f"{folder.parent.name}/{folder.name}/{sidecar.PROGRAM_NAME}",
         program_sha256=sidecar.file_digest(program.data), ideal_bits=program.ideal_bits,
-        script_bits=SCRIPT_BITS.get(point.family, 0), verified=False,
+        script_bits=sum(SCRIPT_BITS.get(name, 0) for name in program.family.split("+")), verified=False,
         performance_stderr=test.stderr, num_scored=test.num_scored,
         selection_split=config.selection, selection_performance=selection.value,
         selection_stderr=selection.stderr, selection_num_scored=selection.num_scored,

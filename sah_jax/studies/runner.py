@@ -105,31 +105,32 @@ class _Study:
             missing = [pair for pair in zip(group, names, strict=True) if pair[1] not in finished]
             self.progress.advance(self.bar, len(group) - len(missing))
             if missing:
-                self._make(base, missing, len(group))
+                self._make(base, group, names, {name for _, name in missing})
 
-    def _make(self, base: base_lib.BaseModel, missing: list[tuple[grid.Point, str]], lanes: int) -> None:
-        """Makes points that are fitted together, with their names.
+    def _make(
+        self, base: base_lib.BaseModel, group: list[grid.Point], names: list[str], missing: set[str]
+    ) -> None:
+        """Makes those of a group's points that are missing.
 
-        A step has a lane for every point of the group, also for those that are finished: another number
-        of lanes would be another compilation, whose last bits differ.
+        All are fitted, each in its own lane, also those that are finished: another number of lanes would be
+        another compilation, whose last bits differ.
         """
         every, plan, workdir = self.config.checkpoint_every, None, self.found.workdir
-        first, name = missing[0]
-        label = f"{base.name} {first.label() if lanes == 1 else f'{first.family}, {len(missing)} together'}"
+        lanes, name = len(group), names[0]
+        label = f"{base.name} {group[0].label() if lanes == 1 else f'{group[0].family}, {lanes} together'}"
         if lanes > 1:
-            name = hashlib.sha256("".join(name for _, name in missing).encode()).hexdigest()[:16]
+            name = hashlib.sha256("".join(names).encode()).hexdigest()[:16]
         if every:
             plan = checkpoints_lib.Plan(workdir / CHECKPOINTS_FOLDER / name, every)
         self._show(label, "fitting")
         try:
-            fits = point.fit(
-                self.config, base, [one for one, _ in missing], functools.partial(self._show, label), plan,
-                lanes)
+            fits = point.fit(self.config, base, group, functools.partial(self._show, label), plan, lanes)
         except errors.UserError as error:
-            for one, _ in missing:
-                self.found.fail(f"{base.name} {one.label()}: {error}")
+            self.found.fail(f"{label}: {error}")
             return
-        for (one, name), fitted in zip(missing, fits, strict=True):
+        for one, name, fitted in zip(group, names, fits, strict=True):
+            if name not in missing:
+                continue
             label = f"{base.name} {one.label()}"
             try:
                 row = point.finish(

@@ -3,12 +3,13 @@
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sah_jax import errors, hosts
 from sah_jax.models import base as base_lib
 from sah_jax.models import decoder as decoder_lib
 from sah_jax.models import flops, sharding
@@ -120,6 +121,65 @@ def _stacked(lanes: list[Iterator], base: base_lib.BaseModel, data: Data) -> Ite
     empty = examples_lib.batch_of(base, [], data.rows, data.max_tokens)
     for batches in itertools.zip_longest(*lanes, fillvalue=empty):
         yield step_lib.Batch(*(np.stack(arrays) for arrays in zip(*batches, strict=True)))
+
+
+class Run(NamedTuple):
+    """One setting, ready to be fitted: see `fit`."""
+
+    data: Data
+    tuning: tuned.Tuning
+    knobs: Any
+
+
+def attempt(make: Callable[..., Any], arguments: Sequence[tuple]) -> list[Any]:
+    """Returns what `make` gives for each of some arguments, or the UserError that it raises."""
+    found = []
+    for one in arguments:
+        try:
+            found.append(make(*one))
+        except errors.UserError as error:
+            found.append(error)
+    return found
+
+
+def fit_each(
+    problem: tuned.Problem, base: base_lib.BaseModel, runs: Sequence[Run | errors.UserError],
+    report: Callable[[str], None], checkpoints: checkpoints_lib.Plan | None = None, lanes: int = 0,
+) -> list[Any]:
+    """Fits settings together; what is wrong with one does not harm the others.
+
+    Args:
+      problem, base, report, checkpoints, lanes: see `fit`.
+      runs: what to fit; where a setting could not be made ready, why.
+
+    Returns:
+      For each run θ, fetched, or the UserError that says why there is none.
+    """
+    ready = [run for run in runs if isinstance(run, Run)]
+    if not ready:
+        return list(runs)
+    try:
+        theta, losses = fit(problem, base, *zip(*ready, strict=True), report, checkpoints, lanes)
+    except errors.UserError as error:
+        return [error if isinstance(run, Run) else run for run in runs]
+    theta = hosts.fetch(theta)
+    # Of a fit that went on, those of the steps since.
+    first = max(run.data.steps for run in ready) - len(losses)
+    lanes_of = iter(range(len(ready)))
+
+    def own(run):
+        if not isinstance(run, Run):
+            raise run
+        lane, steps = next(lanes_of), run.data.steps
+        fit_lib.check_finite(losses[: max(steps - first, 0), lane], steps, first)
+        found = jax.tree.map(lambda leaf: leaf[lane], theta)
+        if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(found)):
+            raise errors.UserError(
+                f"a fitted number is not finite after step {steps} of {steps}, expected finite ones; lower "
+                "the learning rate.")
+        return found
+
+    return attempt(own, [(run,) for run in runs])
 
 
 def step_flops(problem: tuned.Problem, knobs: Any, rows: int, max_tokens: int) -> int:

@@ -15,6 +15,7 @@ from sah_jax import errors
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import bayesian_bits, codec, latents
 from sah_jax.tasks import base as task_lib
+from sah_jax.training import step as step_lib
 from sah_jax.training import tuned
 
 FAMILY = bayesian_bits.BayesianBits()
@@ -244,6 +245,18 @@ def test_what_is_trained_moves_by_the_rate_of_its_group(tiny_base, monkeypatch):
     later = _fit(tiny_base, num_examples=32, epochs=1, **setting)
     falls = np.concatenate([np.ravel(6 - x) for x in jax.tree.leaves(later["logits"])])
     np.testing.assert_allclose(falls, 8 * 0.05, rtol=0.1)
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_a_step_gives_what_it_takes_so_that_it_is_compiled_once(rank, tiny_base):
+    problem, rows = bayesian_bits._problem(tiny_base.decoder, rank), _setting().batch_size
+    batch = step_lib.Batch(np.zeros((rows, 9), np.int32), np.zeros((rows, 9), np.float32))
+    tuning = tuned.Tuning(*np.ones(3, np.float32), *np.ones(2, np.int32))
+    before = jax.eval_shape(problem.state, problem.knobs)
+    run = tuned.make_step(problem, rows).run
+    after, _ = jax.eval_shape(run, before, tiny_base.params, batch, tuning, problem.knobs)
+    kinds = lambda state: jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), state)
+    assert kinds(after) == kinds(before)
 
 
 @pytest.mark.parametrize("rank", [1, 2])

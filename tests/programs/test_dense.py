@@ -22,7 +22,7 @@ from sah_jax.training import step as step_lib
 
 NORM_GAINS, LM_HEAD, FULL = norm_gains.NormGains(), lm_head.LmHead(), full.Full()
 FAMILIES = pytest.mark.parametrize("family", (NORM_GAINS, LM_HEAD, FULL), ids=lambda family: family.name)
-EXPONENT = -20
+EXPONENT = -21  # no power of two, so that most deltas are not numbers of bfloat16
 GAINS = ("layers/attention_norm/scale", "layers/ffn_norm/scale", "final_norm/scale")
 
 
@@ -153,7 +153,7 @@ def test_of_16_bits_what_is_scored_is_the_fitted_delta_in_bfloat16(family, tiny_
 def test_the_file_gives_the_model_that_was_trained(family, tiny_base):
     task, told = letters.Letters(), []
     setting = family_lib.parse_setting(family, {
-        "learning_rate": 0.02, "num_examples": 8, "epochs": 20, "max_tokens": 16, "rate_weight": 1e-5})
+        "learning_rate": 0.02, "num_examples": 8, "epochs": 25, "max_tokens": 16, "rate_weight": 1e-5})
     adapted = _read(family, family.fit(setting, tiny_base, task, 0, told.append), tiny_base)
     batch = examples_lib.batch_of(
         tiny_base, examples_lib.first_fitting(tiny_base, task, 8, 16, 0), 8, 16)
@@ -161,7 +161,7 @@ def test_the_file_gives_the_model_that_was_trained(family, tiny_base):
                      for one in (adapted, family_lib.Adapted({})))
     trained = float(told[-1].split("loss ")[1].split()[0])
     # The last report is a mean over the last steps; the file's model is the one after them.
-    assert after < 1.1 * trained < 0.9 * before
+    assert after < 1.1 * trained and trained < 0.9 * before
 
 
 def test_weights_stay_in_the_dtype_that_the_base_has(tiny_base):
@@ -190,3 +190,19 @@ def test_quantised_kernels_have_no_deltas_but_other_leaves_do(scheme, tiny_base)
         plain = _flat(_read(family, theta, tiny_base).variables(tiny_base)["params"])
         for name in theta.latents.symbols:
             np.testing.assert_array_equal(changed[name], plain[name])
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("family", (LM_HEAD, FULL), ids=lambda family: family.name)
+def test_a_file_does_not_hang_on_the_rows_that_a_mesh_adds_to_the_vocabulary(family, tied, tiny_base):
+    # It is said to be portable, and a reader may have no mesh or another one.
+    base = _with_spec(tiny_base, tied_embedding=tied)
+    decoder = base.decoder.clone(vocab_rows=48)
+    padded = dataclasses.replace(
+        base, decoder=decoder, params=decoder_lib.pad_vocabulary(decoder, base.params))
+    program = codec.write(family, _theta(family, base), padded)
+    assert program.adapted.portable
+    tokens, read = np.arange(1, 9)[None], codec.read(program.data, base).adapted
+    found = [one.decoder.apply(adapted.variables(one), tokens)
+             for one, adapted in ((padded, program.adapted), (base, read))]
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-5)

@@ -67,6 +67,15 @@ def test_laplace_bits_are_a_probability_of_each_integer():
     assert np.isclose(below, above, atol=1e-3)
 
 
+def test_gradients_stay_finite_however_narrow_a_spread_is():
+    q = jnp.array([0.0, 0.3, -0.5, 0.7, 40.0], jnp.float32)
+    for log_spread in (-12.0, -7.6, -6.0, 0.0, 16.0):
+        theta = {"offset": {"w": q}, "exponent": {"w": jnp.float32(0)},
+                 "spread": {"w": jnp.float32(log_spread / 16)}}
+        value, gradient = jax.value_and_grad(latents.rate_bits)(theta, KEY)
+        assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves((value, gradient))), log_spread
+
+
 def test_the_estimate_is_near_what_the_coder_takes():
     rng = np.random.default_rng(1)
     q = np.round(rng.laplace(size=4000) * 2).clip(-63, 63)

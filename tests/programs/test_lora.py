@@ -111,7 +111,7 @@ def test_one_trace_serves_all_settings_that_change_no_shape(nano, nano_math):
     thetas = [family.fit(setting, nano, nano_math, seed, codec.silent)
               for seed, setting in enumerate(settings)]
     knobs = family._knobs(settings[0], 0, nano, ())
-    problem = quantised._problem(family, family._static(settings[0]), nano.decoder)
+    problem = quantised.problem_of(family, family.static(settings[0]), nano.decoder)
     assert tuned.make_step(problem, 8).run._cache_size() == 1
     assert len({codec.write(family, theta, nano).data for theta in thetas}) == len(settings)
     assert jax.tree.structure(problem.knobs[0]) == jax.tree.structure(knobs[0])

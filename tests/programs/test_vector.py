@@ -119,7 +119,7 @@ def test_a_file_gives_what_training_saw(basis, tiny_base):
     # As in a compiled step: the form with placeholders, and values in floats.
     knobs = family._knobs(setting, theta.seed, tiny_base, ())[1]
     seen = jax.jit(lambda values, knobs: family.program(
-        values, family._static(setting), knobs, tiny_base.params, tiny_base.decoder).program)(
+        values, family.static(setting), knobs, tiny_base.params, tiny_base.decoder).program)(
             {"vector": theta.latents.symbols["vector"] * step}, knobs)
     # Some rounding of numbers of order 1.
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=2e-6, atol=1e-7),
@@ -131,7 +131,7 @@ def test_a_file_gives_what_training_saw(basis, tiny_base):
 def test_the_file_gives_the_model_that_was_trained(basis, tiny_base):
     family, task, told = vector.Vector(), letters.Letters(), []
     setting = family_lib.parse_setting(family, {
-        "size": 300, "learning_rate": 0.03, "num_examples": 8, "epochs": 25, "rank": 4, "alpha": 16,
+        "size": 300, "learning_rate": 0.01, "num_examples": 8, "epochs": 25, "rank": 4, "alpha": 16,
         "max_tokens": 16, "basis": basis})
     theta = family.fit(setting, tiny_base, task, 0, told.append)
     adapted = codec.read(codec.write(family, theta, tiny_base).data, tiny_base).adapted
@@ -141,7 +141,7 @@ def test_the_file_gives_the_model_that_was_trained(basis, tiny_base):
                      for one in (adapted, family_lib.Adapted({})))
     trained = float(told[-1].split("loss ")[1].split()[0])
     # The last report is a mean over the last steps; the file's model is the one after them.
-    assert after < 1.1 * trained < 0.7 * before
+    assert after < 1.1 * trained and trained < 0.8 * before
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -197,7 +197,7 @@ def test_cores_are_multiplied_without_rounding_but_for_the_last_products(dtype, 
         exact = np.asarray(cores, np.int64) @ np.asarray(pair["b"], np.int64)
         assert np.abs(exact).max() < 2**24
         # From here on floats, each product rounded once.
-        rms = np.float32(exact.shape[2]**-0.5 / 512)
+        rms = np.float32(1 / 512)
         expected = exact.astype(np.float32) * (step * rms) * np.float32(3 / rank)
         np.testing.assert_array_equal(np.asarray(pairs[name]["b"]), expected)
         np.testing.assert_array_equal(
@@ -250,9 +250,9 @@ def test_a_vector_costs_its_bits_and_some_for_the_header(tiny_base):
     ({"basis": "svd"}, "basis is svd, expected one of factors, cores"),
     ({"layers": "3"}, "layers is '3', tiny has the layers 0 to 2")])
 def test_impossible_settings_are_refused(changes, message, tiny_base):
-    setting = family_lib.parse_setting(vector.Vector(), {
-        "size": 10, "learning_rate": 1e-3, "num_examples": 8, "max_tokens": 16, **changes})
+    given = {"size": 10, "learning_rate": 1e-3, "num_examples": 8, "max_tokens": 16, **changes}
     with pytest.raises(errors.UserError, match=message):
+        setting = family_lib.parse_setting(vector.Vector(), given)
         vector.Vector().fit(setting, tiny_base, letters.Letters(), 0, codec.silent)
 
 

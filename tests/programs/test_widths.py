@@ -177,9 +177,11 @@ def test_gradients_are_straight_through_and_reach_the_step(gates):
 def test_gates_get_the_gradient_of_their_residual():
     x = np.array([[0.74]], np.float32)
     loss = lambda gates: jnp.sum(widths.ladder(x, jnp.ones(1), gates))
-    by_gates = jax.grad(loss)(jnp.float32([[1, 0, 1, 1]]))[0]
+    of = lambda *gates: jax.grad(loss)(jnp.float32([gates]))[0]
     # 1 - 0.2 at 4 bits, then -0.06 * 85 = -5.1; at 8 bits, shut, the two after it hang on it as well.
-    np.testing.assert_allclose(by_gates, [-0.2, -5 / 85 - 0.06 - 0.06, 0, 0], rtol=1e-4)
+    np.testing.assert_allclose(of(1, 0, 1, 1), [-0.2, -5 / 85 - 0.06 - 0.06, 0, 0], rtol=1e-4)
+    # Straight through, the residual at 8 bits makes up for what the one at 4 bits leaves.
+    np.testing.assert_allclose(of(1, 1, 0, 0)[:2], [-5 / 85, -5 / 85], rtol=1e-4)
 
 
 def test_what_is_zero_has_neither_step_nor_width():

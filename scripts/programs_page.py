@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Runs the study of all families and the ablations, and writes what docs/programs.md shows of them.
+
+    scripts/programs_page.py out/programs            (over an hour on two cores; goes on where it was stopped)
+    scripts/programs_page.py out/programs --norun    (of what is there)
+"""
+
+import argparse
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from sah_jax.reports import repeats  # noqa: E402
+from sah_jax.studies import rows as rows_lib  # noqa: E402
+
+DOCS = ROOT / "docs"
+ABLATIONS = ("rank", "modules", "layers", "quantiser", "rate", "order")
+STUDIES = {"families": ROOT / "configs" / "programs.py"} | {
+    name: ROOT / "configs" / "ablations" / f"{name}.py" for name in ABLATIONS}
+
+
+def main() -> None:
+    """Runs what is missing, and writes page, rows and figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workdir", type=pathlib.Path)
+    parser.add_argument("--norun", action="store_true", help="write the page of what is there")
+    given = parser.parse_args()
+    found = {}
+    for name, config in STUDIES.items():
+        workdir = given.workdir / name
+        if not given.norun:
+            # Verified all together, in one fresh process: each alone would compile everything again.
+            for command in (["study", f"--config={config}", f"--workdir={workdir}", "--only=make"],
+                            ["verify", str(workdir)]):
+                subprocess.run([sys.executable, "-m", "sah_jax", *command], check=True)
+        found[name] = rows_lib.read_rows(workdir / rows_lib.RESULTS_NAME)
+        if wrong := [row.point for row in found[name] if not row.verified]:
+            raise SystemExit(f"{workdir}: {wrong[0]} is not verified; run the study again.")
+    lanes = given.workdir / "lanes.json"
+    if not given.norun and not lanes.is_file():
+        subprocess.run([sys.executable, ROOT / "benchmarks" / "lanes.py", f"--json={lanes}"], check=True)
+    _write("lanes", _lanes(json.loads(lanes.read_text())))
+    rows_lib.write_rows(DOCS / "programs.jsonl", [row for rows in found.values() for row in rows])
+    cells = repeats.group(found["families"])
+    _write("families", repeats.table(cells))
+    _write("equal scores", repeats.equal_scores(cells))
+    for name in ABLATIONS:
+        _write(name, repeats.table(repeats.group(found[name]), short=True))
+    repeats.draw_families(cells).savefig(DOCS / "programs_frontier.png", dpi=100)
+    repeats.draw_ablations({name: repeats.group(found[name]) for name in ("rank", "layers")}).savefig(
+        DOCS / "programs_ablations.png", dpi=100)
+
+
+def _lanes(figures: list[dict]) -> str:
+    """Returns the figures of benchmarks/lanes.py as a table."""
+    lines = [["", "unit", "16 together", "one by one", "ratio"], ["---"] * 5]
+    for one in figures:
+        alone = one["peer_name"] == "one by one"
+        lines.append([one["name"], one["unit"], f"{one['ours']:,.4g}", f"{one['peer']:,.4g}" if alone else "",
+                      f"{one['ratio']:.2f}" if alone and one["ratio"] else ""])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _write(name: str, text: str) -> None:
+    """Puts a table between its marks on the page."""
+    page = (DOCS / "programs.md").read_text()
+    marks = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    block = re.compile(f"{marks[0]}.*{marks[1]}", re.DOTALL)
+    if not block.search(page):
+        raise SystemExit(f"docs/programs.md has no {marks[0]} ... {marks[1]} to write between.")
+    (DOCS / "programs.md").write_text(block.sub(lambda _: f"{marks[0]}\n{text}\n{marks[1]}", page))
+
+
+if __name__ == "__main__":
+    main()
