@@ -44,7 +44,8 @@ def main() -> None:
     lanes = given.workdir / "lanes.json"
     if not given.norun and not lanes.is_file():
         subprocess.run([sys.executable, ROOT / "benchmarks" / "lanes.py", f"--json={lanes}"], check=True)
-    _write("lanes", _lanes(json.loads(lanes.read_text())))
+    if lanes.is_file():
+        _write("lanes", _lanes(json.loads(lanes.read_text())))
     rows_lib.write_rows(DOCS / "programs.jsonl", [row for rows in found.values() for row in rows])
     cells = repeats.group(found["families"])
     _write("families", repeats.table(cells))

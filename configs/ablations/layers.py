@@ -1,7 +1,8 @@
 """Which layers are adapted; no setting needs a trace of its own.
 
 Run:    python -m sah_jax study --config=configs/ablations/layers.py --workdir=out/ablations/layers
-Expected, on nano_follow (docs/programs.md has the figures): EXPECTED.
+Expected, on nano_follow (docs/programs.md): any one layer but the last gives most of what all do (0.43 to
+0.47 against 0.49) for about 60 % of the bits; the last alone 0.36.
 """
 
 import ml_collections

@@ -1,7 +1,8 @@
 """Which projections are adapted; no setting needs a trace of its own.
 
 Run:    python -m sah_jax study --config=configs/ablations/modules.py --workdir=out/ablations/modules
-Expected, on nano_follow (docs/programs.md has the figures): EXPECTED.
+Expected, on nano_follow (docs/programs.md): attention alone 0.48 for 4.6 kbit, q and v 0.43 for 3.1, the
+feed-forward layer 0.44 for 6.8, all seven 0.49 for 6.4.
 """
 
 import ml_collections

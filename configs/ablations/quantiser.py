@@ -1,7 +1,8 @@
 """How a weight is quantised while it is trained: its bits, and rounding or noise; one trace but for 16 bits.
 
 Run:    python -m sah_jax study --config=configs/ablations/quantiser.py --workdir=out/ablations/quantiser
-Expected, on nano_follow (docs/programs.md has the figures): EXPECTED.
+Expected, on nano_follow (docs/programs.md): 2 to 8 bits and noise come to the same (0.48 to 0.49 with 6.0
+to 6.4 kbit): λ decides the length; 16 bits 0.56 with 194.6 kbit.
 """
 
 import ml_collections

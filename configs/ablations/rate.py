@@ -1,7 +1,8 @@
 """λ, what a bit is worth while training; no setting needs a trace of its own.
 
 Run:    python -m sah_jax study --config=configs/ablations/rate.py --workdir=out/ablations/rate
-Expected, on nano_follow (docs/programs.md has the figures): EXPECTED.
+Expected, on nano_follow (docs/programs.md): from 24.6 kbit without it to 6.4 kbit at 3e-5 the score
+falls from 0.54 to 0.49; at 1e-4 it is 0.36 with 2.4 kbit, at 3e-4 0.24 with 1.0.
 """
 
 import ml_collections

@@ -263,8 +263,9 @@ def _problem(decoder: decoder_lib.Decoder, rank: int) -> tuned.Problem:
                 bound = own["a"][1] ** -0.5
                 factors[name]["a"] = jax.random.uniform(keys[0], own["a"], minval=-bound, maxval=bound)
         first = lambda x: 2 * jnp.max(jnp.abs(x), axis=tuple(range(1, x.ndim))) / 3
-        gates = lambda x: jnp.full((len(x), len(widths.WIDTHS) - 1), _FIRST_LOGIT)
-        ranks = {name: jnp.full((own["a"][0], rank - 1), _FIRST_LOGIT) for name, own in shapes.items()}
+        full = lambda shape: jnp.full(shape, _FIRST_LOGIT, jnp.float32)
+        gates = lambda x: full((len(x), len(widths.WIDTHS) - 1))
+        ranks = {name: full((own["a"][0], rank - 1)) for name, own in shapes.items()}
         return {"factors": factors, "steps": jax.tree.map(first, factors),
                 "logits": jax.tree.map(gates, factors),
                 "rank_logits": ranks if rank > 1 else {}}

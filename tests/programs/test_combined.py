@@ -11,6 +11,7 @@ from sah_jax import errors
 from sah_jax.coding import file, scales
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec, combined, header, latents, lowrank, online, quantised, registry
+from sah_jax.programs import learner as learner_lib
 from sah_jax.training import examples as examples_lib
 from sah_jax.training import step as step_lib
 
@@ -191,7 +192,15 @@ def test_a_file_that_reweights_more_steps_than_it_has_is_refused(tiny_base, extr
         codec.read(_file(tiny_base, extra, steps=5), tiny_base)
 
 
-def test_a_reader_takes_the_operations_of_phase_one(tiny_base, extra):
+def test_phase_one_is_counted_as_often_as_it_is_trained(tiny_base, extra, drawn, monkeypatch):
+    trained, train = [], learner_lib.Learner.train
+    monkeypatch.setattr(
+        learner_lib.Learner, "train", lambda self, batch: trained.append(1) or train(self, batch))
+    codec.read(drawn.data, tiny_base)
+    blocks = -(-EXAMPLES // ROWS)
     found = FAMILY.accounts(_setting(), _theta(extra, _zeros), tiny_base)
-    assert found.decode_flops == online.Online().accounts(extra.form, extra, tiny_base).decode_flops > 0
-    assert found.reference_bits == 16 * len(lowrank.PROJECTIONS) * 3 * STEPS
+    once = online.Online().accounts(extra.form, extra, tiny_base).decode_flops
+    assert found.decode_flops == len(trained) // blocks * once > 0
+    # A fit trains both phases, and more epochs are of the second alone.
+    longer = FAMILY.accounts(_setting(epochs=2 * GIVEN["epochs"]), _theta(extra, _zeros), tiny_base)
+    assert 2 * found.train_flops - longer.train_flops == once

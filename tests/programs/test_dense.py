@@ -201,6 +201,7 @@ def test_a_file_does_not_hang_on_the_rows_that_a_mesh_adds_to_the_vocabulary(fam
     padded = dataclasses.replace(
         base, decoder=decoder, params=decoder_lib.pad_vocabulary(decoder, base.params))
     program = codec.write(family, _theta(family, base), padded)
+    assert program.data == codec.write(family, _theta(family, base), base).data
     assert program.adapted.portable
     tokens, read = np.arange(1, 9)[None], codec.read(program.data, base).adapted
     found = [one.decoder.apply(adapted.variables(one), tokens)

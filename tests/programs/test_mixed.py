@@ -103,9 +103,8 @@ def test_wrong_settings_are_named(given, message):
     ({"vector": {**FITTED, "rank": 3}}, "vector's setting rank is 3")])
 def test_settings_that_do_not_suit_either_part_are_refused(changes, message, tiny_base):
     family = registry.get_family("icl+vector")
-    setting = family_lib.parse_setting(family, {**GIVEN, **changes})
     with pytest.raises(errors.UserError, match=message):
-        family.fit(setting, tiny_base, TASK, SEED, codec.silent)
+        family.fit(family_lib.parse_setting(family, GIVEN | changes), tiny_base, TASK, SEED, codec.silent)
 
 
 def test_the_file_gives_context_and_weights_of_both_sections(fit, tiny_base):
@@ -162,7 +161,8 @@ def test_a_reader_of_both_takes_what_both_take(fit, tiny_base):
     both = fit.family.accounts(fit.setting, fit.theta, tiny_base)
     first = icl.Icl().accounts(fit.setting[0], fit.theta[0], tiny_base)
     assert both.decode_flops == first.decode_flops > 0
-    assert both.reference_bits == 16 * FITTED["size"]
+    alone = vector_lib.Vector().accounts(fit.setting[1], fit.theta[1], tiny_base)
+    assert both.reference_bits == first.reference_bits + alone.reference_bits
 
 
 def test_three_sections_are_read_as_written(tiny_base):

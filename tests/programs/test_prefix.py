@@ -238,6 +238,7 @@ def test_the_file_gives_the_model_that_was_trained(family, tiny_base):
 @pytest.mark.parametrize("changes, message", [
     ({"slots": 200}, "has 200 slots, the written prompt of letters has 46 tokens; set slots to at"),
     ({"slots": 0}, "slots is 0"), ({"slots": 1025}, "slots is 1025, expected 1 to 1024"),
+    ({"slots": 257, "start": "random"}, "has 257 slots, expected at most the model's 256 positions"),
     ({"start": "prompt"}, "start is prompt, expected one of random, text")])
 def test_impossible_settings_are_refused(family, changes, message, tiny_base):
     given = {"slots": 2, "start": "text", "learning_rate": 0.1, "num_examples": 2, "max_tokens": 16}

@@ -1,6 +1,7 @@
 """A vector of a few integers is spread over all low-rank pairs, by integers alone until a last product."""
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -197,11 +198,10 @@ def test_cores_are_multiplied_without_rounding_but_for_the_last_products(dtype, 
         exact = np.asarray(cores, np.int64) @ np.asarray(pair["b"], np.int64)
         assert np.abs(exact).max() < 2**24
         # From here on floats, each product rounded once.
-        rms = np.float32(1 / 512)
-        expected = exact.astype(np.float32) * (step * rms) * np.float32(3 / rank)
+        expected = exact.astype(np.float32) * (step * np.float32(1 / 512)) * np.float32(3 / rank)
         np.testing.assert_array_equal(np.asarray(pairs[name]["b"]), expected)
-        np.testing.assert_array_equal(
-            np.asarray(pairs[name]["a"]), np.asarray(pair["a"]) * np.float32(pair["a"].shape[1]**-0.5 / 512))
+        scale = np.float32(1 / (math.sqrt(pair["a"].shape[1]) * 512))
+        np.testing.assert_array_equal(np.asarray(pairs[name]["a"]), np.asarray(pair["a"]) * scale)
 
 
 def test_int32_holds_the_sums_of_a_sketch_of_the_widest_layers():
