@@ -46,7 +46,9 @@ def main() -> None:
         subprocess.run([sys.executable, ROOT / "benchmarks" / "lanes.py", f"--json={lanes}"], check=True)
     if lanes.is_file():
         _write("lanes", _lanes(json.loads(lanes.read_text())))
-    rows_lib.write_rows(DOCS / "programs.jsonl", [row for rows in found.values() for row in rows])
+    # Ablations share points with each other.
+    rows = {row.point: row for rows in found.values() for row in rows}
+    rows_lib.write_rows(DOCS / "programs.jsonl", list(rows.values()))
     cells = repeats.group(found["families"])
     _write("families", repeats.table(cells))
     _write("equal scores", repeats.equal_scores(cells))
