@@ -197,10 +197,10 @@ def test_phase_one_is_counted_as_often_as_it_is_trained(tiny_base, extra, drawn,
     monkeypatch.setattr(
         learner_lib.Learner, "train", lambda self, batch: trained.append(1) or train(self, batch))
     codec.read(drawn.data, tiny_base)
-    blocks = -(-EXAMPLES // ROWS)
+    times = len(trained) // -(-EXAMPLES // ROWS)
     found = FAMILY.accounts(_setting(), _theta(extra, _zeros), tiny_base)
     once = online.Online().accounts(extra.form, extra, tiny_base).decode_flops
-    assert found.decode_flops == len(trained) // blocks * once > 0
+    assert found.decode_flops == times * once > 0
     # A fit trains both phases, and more epochs are of the second alone.
     longer = FAMILY.accounts(_setting(epochs=2 * GIVEN["epochs"]), _theta(extra, _zeros), tiny_base)
     assert 2 * found.train_flops - longer.train_flops == once
