@@ -7,17 +7,15 @@
 import argparse
 import collections
 import pathlib
-import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from sah_jax.reports import figures, style, tables  # noqa: E402
+from sah_jax.reports import figures, markdown, style, tables  # noqa: E402
 from sah_jax.studies import rows as rows_lib  # noqa: E402
 
 PAGE, FIGURE = ROOT / "docs" / "nano.md", ROOT / "docs" / "nano_frontier.png"
-BEGIN, END = "<!-- study: begin -->", "<!-- study: end -->"
 SHARES = (0.25, 0.50, 0.75, 0.90)
 """Of the best score that any model reached on a task."""
 _DPI = 80
@@ -39,11 +37,7 @@ def main() -> None:
         ("nano-step0", "nano-step200", "nano-step800", "nano", "nano-chat"))}
     rows.sort(key=lambda row: order[row.model_name])
     text = "\n\n".join(_tables(rows, task) for task in dict.fromkeys(row.dataset_name for row in rows))
-    page = PAGE.read_text()
-    block = re.compile(f"{BEGIN}.*{END}", re.DOTALL)
-    if not block.search(page):
-        raise SystemExit(f"{PAGE}: has no {BEGIN} ... {END} to write between.")
-    PAGE.write_text(block.sub(lambda _: f"{BEGIN}\n{text}\n{END}", page))
+    markdown.fill(PAGE, "study", text)
     figures.draw_frontier(rows, add_script_bits=False).savefig(FIGURE, dpi=_DPI)
 
 
@@ -56,13 +50,13 @@ def _tables(rows: list[rows_lib.Row], task: str) -> str:
         (row.model_name, _program(row)):
             f"{style.format_estimate(row.performance, row.performance_stderr)}<br>{row.bits:,}"
         for row in own}
-    scores = _table(
+    scores = markdown.table(
         [f"`{task}`", *programs],
         [[f"`{model}`", *(cells.get((model, program), "") for program in programs)] for model in models])
     entries = tables.complexity_table(own, add_script_bits=False)
     found = {(entry.model, entry.share): entry for entry in entries}
     levels = [f"s = {style.format_score(found[models[0], share].score)} ({share:.0%})" for share in SHARES]
-    bits = _table(
+    bits = markdown.table(
         ["C(T, s \\| M), bits", *levels],
         [[f"`{model}`", *(_bits(found[model, share].bits) for share in SHARES)] for model in models])
     return f"{scores}\n\n{bits}"
@@ -77,10 +71,6 @@ def _program(row: rows_lib.Row) -> str:
 
 def _bits(bits: int | None) -> str:
     return "not reached" if bits is None else f"{bits:,}"
-
-
-def _table(header: list[str], lines: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *lines])
 
 
 if __name__ == "__main__":

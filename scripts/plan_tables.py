@@ -18,13 +18,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from sah_jax.planning import plan, steps, tables  # noqa: E402
+from sah_jax.reports import markdown  # noqa: E402
 
 MODELS = ("smollm3-3b", "olmo-3-1025-7b", "olmo-3-1125-32b")
 LENGTH = 512
 SLICES = ((8, "v5e"), (64, "v5p"), (64, "v5e"))
 """Batches, and the generations of which the smallest slice that fits is looked for."""
 PAGE = ROOT / "docs" / "tpu.md"
-BEGIN, END = "<!-- plans: begin -->", "<!-- plans: end -->"
 
 
 def main() -> None:
@@ -71,8 +71,7 @@ def _cached(cache: pathlib.Path, config, topology, step, setting) -> plan.Plan:
 def _write(plans: list[plan.Plan]) -> None:
     """Puts the table between the page's markers."""
     table = "\n".join([tables.MARKDOWN_HEAD, *map(tables.markdown_row, plans)])
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}")
+    markdown.fill(PAGE, "plans", table)
 
 
 def _say(line: str) -> None:

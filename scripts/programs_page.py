@@ -8,17 +8,17 @@
 import argparse
 import json
 import pathlib
-import re
 import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from sah_jax.reports import repeats  # noqa: E402
+from sah_jax.reports import markdown, repeats  # noqa: E402
 from sah_jax.studies import rows as rows_lib  # noqa: E402
 
 DOCS = ROOT / "docs"
+PAGE = DOCS / "programs.md"
 ABLATIONS = ("rank", "modules", "layers", "quantiser", "rate", "order")
 STUDIES = {"families": ROOT / "configs" / "programs.py"} | {
     name: ROOT / "configs" / "ablations" / f"{name}.py" for name in ABLATIONS}
@@ -45,15 +45,15 @@ def main() -> None:
     if not given.norun and not lanes.is_file():
         subprocess.run([sys.executable, ROOT / "benchmarks" / "lanes.py", f"--json={lanes}"], check=True)
     if lanes.is_file():
-        _write("lanes", _lanes(json.loads(lanes.read_text())))
+        markdown.fill(PAGE, "lanes", _lanes(json.loads(lanes.read_text())))
     # Ablations share points with each other.
     rows = {row.point: row for rows in found.values() for row in rows}
     rows_lib.write_rows(DOCS / "programs.jsonl", list(rows.values()))
     cells = repeats.group(found["families"])
-    _write("families", repeats.table(cells))
-    _write("equal scores", repeats.equal_scores(cells))
+    markdown.fill(PAGE, "families", repeats.table(cells))
+    markdown.fill(PAGE, "equal scores", repeats.equal_scores(cells))
     for name in ABLATIONS:
-        _write(name, repeats.table(repeats.group(found[name]), short=True))
+        markdown.fill(PAGE, name, repeats.table(repeats.group(found[name]), short=True))
     repeats.draw_families(cells).savefig(DOCS / "programs_frontier.png", dpi=100)
     repeats.draw_ablations({name: repeats.group(found[name]) for name in ("rank", "layers")}).savefig(
         DOCS / "programs_ablations.png", dpi=100)
@@ -61,22 +61,12 @@ def main() -> None:
 
 def _lanes(figures: list[dict]) -> str:
     """Returns the figures of benchmarks/lanes.py as a table."""
-    lines = [["", "unit", "16 together", "one by one", "ratio"], ["---"] * 5]
+    lines = []
     for one in figures:
         alone = one["peer_name"] == "one by one"
         lines.append([one["name"], one["unit"], f"{one['ours']:,.4g}", f"{one['peer']:,.4g}" if alone else "",
                       f"{one['ratio']:.2f}" if alone and one["ratio"] else ""])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _write(name: str, text: str) -> None:
-    """Puts a table between its marks on the page."""
-    page = (DOCS / "programs.md").read_text()
-    marks = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    block = re.compile(f"{marks[0]}.*{marks[1]}", re.DOTALL)
-    if not block.search(page):
-        raise SystemExit(f"docs/programs.md has no {marks[0]} ... {marks[1]} to write between.")
-    (DOCS / "programs.md").write_text(block.sub(lambda _: f"{marks[0]}\n{text}\n{marks[1]}", page))
+    return markdown.table(["", "unit", "16 together", "one by one", "ratio"], lines)
 
 
 if __name__ == "__main__":

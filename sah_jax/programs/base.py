@@ -121,13 +121,28 @@ class Family(Protocol):
           UserError: the file cannot be one that `write` wrote for this base.
         """
 
-
     def accounts(self, setting: Any, theta: Any, base: base_lib.BaseModel) -> Accounts:
         """Returns what a program of this θ takes besides its bits."""
 
 
+class Sectioned(Protocol):
+    """A family whose files have several sections, see `mixed`: a `Family` but for `write` and `read`."""
+
+    def parse(self, given: Mapping[str, Any]) -> Any:
+        """Returns its settings; raises UserError where a config does not suit."""
+
+    def sections(self, theta: Any) -> list[tuple[Family, Any]]:
+        """Returns the families of a file's sections, each with its θ."""
+
+
 class FittedTogether(Family, Protocol):
-    """A family that fits several settings as one batch, in one compiled step."""
+    """A family that fits several settings as one batch, in one compiled step.
+
+    Attributes:
+      alone: whether a study fits each setting by itself all the same, because of the memory that it takes.
+    """
+
+    alone: bool
 
     def together(self, setting: Any) -> Any:
         """Returns what settings have in common that can be fitted together; hashable."""

@@ -15,6 +15,8 @@ from sah_jax.models import base as base_lib
 
 Form = TypeVar("Form")
 
+_MOST_LAYERS = 4096  # of any model
+
 SEED_BITS = 8
 SEEDS = 1 << SEED_BITS
 """A fit's seed is one of so many, because a file holds it."""
@@ -169,10 +171,14 @@ class Layers:
 
 
 def _layers(value: str) -> list[int]:
+    """Returns the numbers in "0,3" or "1-3", none for "all"; raises ValueError for anything else."""
     chosen = set()
     for part in value.split(",") if value != "all" else ():
-        first, _, last = part.partition("-")
-        chosen |= set(range(int(first), int(last or first) + 1))
+        first, dash, last = part.partition("-")
+        ends = int(first), int(last if dash else first)
+        if ends[1] >= _MOST_LAYERS:
+            raise ValueError(f"{ends[1]} is the number of no layer")
+        chosen |= set(range(ends[0], ends[1] + 1))
     return sorted(chosen)
 
 

@@ -77,7 +77,7 @@ class QuantisedFamily:
       RUNTIME: the fields of its form that change no shape, each with a value that stands for all of them.
       layered: whether the first axis of arrays counts layers.
       unchanged_at_zero: whether zeros alone leave the base as it is.
-      alone: whether a study fits each setting by itself: several would not fit the memory that one does.
+      alone: see `FittedTogether`.
     """
 
     name: str

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib import figure as mpl_figure
 from matplotlib.backends import backend_agg
 
-from sah_jax.reports import style
+from sah_jax.reports import markdown, style
 from sah_jax.studies import rows as rows_lib
 
 _PANEL_INCHES = (6.2, 4.2)
@@ -25,6 +25,9 @@ _WORDS = {
     "inputs": "inputs {}", "replay": "replay {}", "rounding": "{}", "order": "order {}",
     "rate_weight": "λ {:g}",
     "coded_examples": "{} coded", "num_examples": "{} examples"}
+
+
+_PAPER_DATA = {"inputs": "coded", "replay": 0, "first_block": 0, "temperature": 1.0, "learner": "lora"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +58,8 @@ class Cell:
 
     @property
     def is_reference(self) -> bool:
-        """Whether it is one of the paper's data programs: whole examples, no replay."""
-        return self.setting.get("inputs", "coded") == "coded" and not self.setting.get("replay")
+        """Whether it is a data program as the paper has them: none of the options that make one shorter."""
+        return all(self.setting.get(name, default) == default for name, default in _PAPER_DATA.items())
 
 
 def group(rows: Sequence[rows_lib.Row]) -> list[Cell]:
@@ -71,7 +74,7 @@ def table(cells: Sequence[Cell], *, short: bool = False) -> str:
     """Returns a table in Markdown, shortest first; a short one in the config's order, without costs."""
     header = ["program", "seeds", "bits", "ideal bits", "score"]
     header += [] if short else ["paper's count", "train", "decode", "query", "class"]
-    lines = [header, ["---"] * len(header)]
+    lines = []
     for cell in cells if short else sorted(cells, key=lambda cell: cell.mean("bits")):
         line = [cell.label, str(len(cell.rows)), _estimate(cell, "bits"), f"{cell.mean('ideal_bits'):,.0f}",
                 _score(cell)]
@@ -81,7 +84,7 @@ def table(cells: Sequence[Cell], *, short: bool = False) -> str:
                 _flops(cell.mean(name)) for name in ("train_flops", "decode_flops", "query_flops"))]
             line.append("portable" if all(row.portable for row in cell.rows) else "replayed")
         lines.append(line)
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown.table(header, lines)
 
 
 def equal_scores(cells: Sequence[Cell]) -> str:
@@ -91,8 +94,9 @@ def equal_scores(cells: Sequence[Cell]) -> str:
     at their best.
     """
     raw = [cell for cell in cells if cell.family == "lora" and cell.setting.get("bits_per_weight") == 16]
-    lines = [["as good as", "selection score", "its bits", "`bayesian_bits`", "shortest", "bits",
-              "test score", "shorter", "than `bayesian_bits`"]]
+    header = ["as good as", "selection score", "its bits", "`bayesian_bits`", "shortest", "bits",
+              "test score", "shorter", "than `bayesian_bits`"]
+    lines = []
     for target in raw:
         bayesian = shortest([cell for cell in cells if cell.family == "bayesian_bits"], target)
         best = shortest(cells, target)
@@ -109,8 +113,7 @@ def equal_scores(cells: Sequence[Cell]) -> str:
         f"the paper's `online` at its best: {target.label}",
         f"{target.mean('selection_performance'):.3f} (test {_score(target)})", _estimate(target, "bits"), "",
         best.label, _estimate(best, "bits"), _score(best), _ratio(target, best), ""])
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown.table(header, lines)
 
 
 def shortest(cells: Sequence[Cell], target: Cell) -> Cell | None:

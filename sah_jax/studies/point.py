@@ -24,24 +24,6 @@ SCRIPT_BITS = {
         ("lora", "vector", "prefix", "soft_prompt", "norm_gains"), _LORA_SCRIPT_BITS)}
 
 
-def make(
-    config: grid.StudyConfig, base: base_lib.BaseModel, point: grid.Point, name: str,
-    folder: pathlib.Path, report: family_lib.Report, checkpoints: checkpoints_lib.Plan | None = None,
-) -> rows.Row:
-    """Fits, writes and scores a program; returns its row, not verified yet.
-
-    `folder` is written whole: the program file and its sidecar. Checkpoints are removed after it.
-
-    Raises:
-      UserError: the setting does not suit, training diverged, or the disk is full.
-    """
-    (fitted,) = fit(config, base, [point], report, checkpoints)
-    row = finish(config, base, point, name, folder, fitted, report)
-    if checkpoints is not None:
-        checkpoints.remove()
-    return row
-
-
 @dataclasses.dataclass(frozen=True)
 class Fitted:
     """What a fit came to.
@@ -83,7 +65,9 @@ def finish(
     config: grid.StudyConfig, base: base_lib.BaseModel, point: grid.Point, name: str, folder: pathlib.Path,
     fitted: Fitted, report: family_lib.Report,
 ) -> rows.Row:
-    """Writes and scores a program; returns its row, not verified yet. See `make`.
+    """Writes and scores a program; returns its row, not verified yet.
+
+    `folder` is written whole: the program file and its sidecar.
 
     Raises:
       UserError: the fit diverged, or the disk is full.
@@ -136,6 +120,8 @@ def _record(config, base, point, program, task, selection, test) -> dict[str, An
     return views.file_record(program, base) | {
         "family": program.family,
         "adapted_digest": program.adapted.digest(),
+        "portable": program.adapted.portable,
+        "unchanged": program.adapted.unchanged,
         "setting": point.setting,
         "seed": point.seed,
         "scores": {

@@ -85,9 +85,9 @@ def rebuild(
       splits: how many items of which splits to score.
 
     Returns:
-      A JSON object: `base_name`, `base_digest`, `family`, `adapted_digest`, `bits`, `ideal_bits`, the
-      ledger's integer bits by field, for each split its [value, standard error], and the task's data with
-      their digest.
+      A JSON object: `base_name`, `base_digest`, `family`, `adapted_digest`, `portable`, `unchanged`, `bits`,
+      `ideal_bits`, the ledger's integer bits by field, for each split its [value, standard error], and the
+      task's data with their digest.
 
     Raises:
       UserError: the file does not decode, or the task is none.
@@ -104,6 +104,8 @@ def rebuild(
         "base_digest": base.digest,
         "family": decoded.family,
         "adapted_digest": decoded.adapted.digest(),
+        "portable": decoded.adapted.portable,
+        "unchanged": decoded.adapted.unchanged,
         "bits": decoded.bits,
         "ideal_bits": decoded.ideal_bits,
         "ledger": [[entry.field, entry.bits] for entry in decoded.ledger],

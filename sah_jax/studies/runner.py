@@ -102,10 +102,10 @@ class _Study:
             finished |= {row.point for row in self.found.pending if row.numerics_digest == profile}
         for group in grid.groups(self.config):
             names = [one.name(self.config, base.name, base.digest) for one in group]
-            missing = [pair for pair in zip(group, names, strict=True) if pair[1] not in finished]
+            missing = set(names) - finished
             self.progress.advance(self.bar, len(group) - len(missing))
             if missing:
-                self._make(base, group, names, {name for _, name in missing})
+                self._make(base, group, names, missing)
 
     def _make(
         self, base: base_lib.BaseModel, group: list[grid.Point], names: list[str], missing: set[str]

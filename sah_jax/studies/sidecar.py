@@ -25,7 +25,7 @@ _FILE_SHAPE = {
 }
 _TEXTS_SHAPE = _FILE_SHAPE | {"tokens_digest": str, "adapted_digest": str}
 _PROGRAM_SHAPE = _FILE_SHAPE | {
-    "adapted_digest": str, "setting": dict, "seed": int,
+    "adapted_digest": str, "portable": bool, "unchanged": bool, "setting": dict, "seed": int,
     "scores": {
         "task": str, "task_digest": str, "data": dict, "num_test": int, "performance": float,
         "performance_stderr": float,

@@ -173,6 +173,7 @@ def _difference(got: Mapping[str, Any], record: Mapping[str, Any]) -> str:
         "ideal_bits": record["ideal_bits"],
         "ledger": [[entry["field"], entry["bits"]] for entry in record["ledger"]],
         "adapted_digest": record["adapted_digest"],
+        "portable": record["portable"], "unchanged": record["unchanged"],
         "scores": wanted_scores,
     }
     for key, value in expected.items():
@@ -189,6 +190,7 @@ def row_difference(row: rows.Row, record: Mapping[str, Any]) -> str:
         "model_name": record["base"]["name"],
         "bits": record["bits"], "ideal_bits": record["ideal_bits"], "seed": record["seed"],
         "program_sha256": record["program_sha256"], "adapted_digest": record["adapted_digest"],
+        "portable": record["portable"], "unchanged": record["unchanged"],
         "base_digest": record["base"]["digest"], "task_digest": scores["task_digest"],
         "strategy_hparams": record["setting"],
         "performance": scores["performance"], "performance_stderr": scores["performance_stderr"],

@@ -107,7 +107,7 @@ def test_a_subset_that_names_all_is_written_as_all(tiny_base):
     (COUNT, (2, 0, -5, 1001, 1 << 80)),
     (header.Decimal(), (0.0, -0.1, 100.0, 0.00123, 1e-16, math.inf, math.nan)),
     (SUBSET, ("", "x", "q,x", "q;k", "q, k", ",q", "ALL")),
-    (header.Layers(), ("", "x", "2-1", "-1", "0;1", "0,,1", "all,x", "1.5")),
+    (header.Layers(), ("", "x", "2-1", "-1", "0;1", "0,,1", "all,x", "1.5", "1-", "0-3000000")),
     (header.Positive(), (0, -1, math.inf, math.nan)),
     (header.NotNegative(), (-1, -1e-9, math.inf, math.nan)),
 ])

@@ -46,7 +46,8 @@ def _write_point(workdir, point, size, **changes):
         "family": row.experiment_name, "bits": row.bits, "ideal_bits": row.ideal_bits,
         "program_sha256": row.program_sha256, "ledger": ledger, "views": views, "profile": profile,
         "format": 1,
-        "adapted_digest": row.adapted_digest, "setting": row.strategy_hparams, "seed": row.seed,
+        "adapted_digest": row.adapted_digest, "portable": row.portable, "unchanged": row.unchanged,
+        "setting": row.strategy_hparams, "seed": row.seed,
         "base": {"name": row.model_name, "source": "nano", "digest": row.base_digest, "dtype": "float32"},
         "scores": {
             "task": row.dataset_name, "task_digest": row.task_digest, "data": {},

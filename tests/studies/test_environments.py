@@ -9,6 +9,7 @@ import zipfile
 
 import adapters
 import numpy as np
+import points
 import pytest
 
 from sah_jax import numerics
@@ -16,7 +17,7 @@ from sah_jax.coding import priors
 from sah_jax.models import base as base_lib
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec, lora, online
-from sah_jax.studies import grid, point, sidecar, verification
+from sah_jax.studies import grid, sidecar, verification
 
 CONFIG = {
     "models": ("nano",), "dtype": "float32", "tasks": ("nano_math",), "seeds": (0,),
@@ -58,12 +59,13 @@ def programs(nano, nano_math, tmp_path_factory) -> list[pathlib.Path]:
     folder = tmp_path_factory.mktemp("written")
     config = grid.parse_config(CONFIG)
     (one,) = grid.points(config)
-    point.make(config, nano, one, "icl", folder / "icl", codec.silent)
+    points.make(config, nano, one, "icl", folder / "icl")
     scored = sidecar.read(folder / "icl" / sidecar.PROGRAM_NAME)
     for program in _written(nano, nano_math):
         sidecar.write_folder(folder / program.family, program.data, {
             **scored, "family": program.family, "program_sha256": sidecar.file_digest(program.data),
-            "adapted_digest": program.adapted.digest()})
+            "adapted_digest": program.adapted.digest(), "portable": program.adapted.portable,
+            "unchanged": program.adapted.unchanged})
     unzipped = tmp_path_factory.mktemp("unzipped")
     with zipfile.ZipFile(unzipped / "study.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.glob("*/*")):

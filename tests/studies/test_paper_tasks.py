@@ -6,13 +6,14 @@ Verification in a fresh process knows no task and is tested elsewhere; answers a
 import dataclasses
 import shutil
 
+import points
 import pytest
 import tiny_model
 
 from sah_jax.models import base as base_lib
 from sah_jax.models import hf
 from sah_jax.programs import codec
-from sah_jax.studies import grid, point, sidecar
+from sah_jax.studies import grid, sidecar
 from sah_jax.tasks import evaluate, registry
 from sah_jax.tasks.datasets import preparing
 
@@ -49,7 +50,7 @@ def test_a_program_is_made_scored_and_scored_again(
         "num_selection": 2, "num_test": 2, "selection": selection, "check": False})
     (one,) = grid.points(config)
     label = one.name(config, base.name, base.digest)
-    row = point.make(config, base, one, label, tmp_path / "points" / label, codec.silent)
+    row = points.make(config, base, one, label, tmp_path / "points" / label)
     assert (row.dataset_name, row.num_scored, row.selection_num_scored) == (task.name, 2, 2)
     data = sidecar.read_program(tmp_path / row.program)
     again = codec.read(data, base, "the file").adapted

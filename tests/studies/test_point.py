@@ -5,7 +5,6 @@ import io
 import pytest
 import rich.console
 
-from sah_jax.programs import codec
 from sah_jax.studies import grid, point, runner, sidecar
 from sah_jax.tasks import base as task_lib
 from sah_jax.training import checkpoints
@@ -24,15 +23,17 @@ class Killed(BaseException):
 
 
 def test_a_killed_point_is_made_as_if_it_had_not_been(nano, tmp_path, monkeypatch):
-    config = grid.parse_config(CONFIG)
-    (one,) = grid.points(config)
     monkeypatch.setattr(point, "_score", lambda *_: task_lib.Score(0.0, 0.0, (0.0, 0.0)))
+    monkeypatch.setattr(runner.base_lib, "load_base", lambda *_, **__: nano)
+    config, lines = grid.parse_config({**CONFIG, "checkpoint_every": 1}), []
+    monkeypatch.setattr(runner._Study, "_show", lambda self, label, line: lines.append(line))
 
-    def make(name, plan=None, report=codec.silent):
-        point.make(config, nano, one, name, tmp_path / "points" / name, report, plan)
-        return (tmp_path / "points" / name / sidecar.PROGRAM_NAME).read_bytes()
+    def make(name):
+        runner.run(config, tmp_path / name, rich.console.Console(file=io.StringIO()), verify=False)
+        (path,) = tmp_path.glob(f"{name}/points/*/{sidecar.PROGRAM_NAME}")
+        return path.read_bytes()
 
-    plan, save = checkpoints.Plan(tmp_path / "checkpoints" / "stopped", 1), checkpoints.Checkpoints.save
+    save, folder = checkpoints.Checkpoints.save, tmp_path / "stopped" / runner.CHECKPOINTS_FOLDER
 
     def killing(self, position, state):
         save(self, position, state)
@@ -41,12 +42,12 @@ def test_a_killed_point_is_made_as_if_it_had_not_been(nano, tmp_path, monkeypatc
 
     monkeypatch.setattr(checkpoints.Checkpoints, "save", killing)
     with pytest.raises(Killed):
-        make("stopped", plan)
-    assert plan.folder.is_dir() and not (tmp_path / "points" / "stopped").exists()
+        make("stopped")
+    assert list(folder.iterdir()) and not list((tmp_path / "stopped").glob("points/*"))
     monkeypatch.setattr(checkpoints.Checkpoints, "save", save)
-    lines = []
-    assert make("stopped", plan, lines.append) == make("whole")
-    assert "going on after step 3/4" in lines and not plan.folder.exists()
+    lines.clear()
+    assert make("stopped") == make("whole")
+    assert lines.count("going on after step 3/4") == 1 and not list(folder.iterdir())
 
 
 def test_a_study_saves_as_often_as_its_config_says(tmp_path, monkeypatch, nano):

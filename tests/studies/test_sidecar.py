@@ -13,7 +13,8 @@ from sah_jax.studies import sidecar
 DATA = b"a program"
 RECORD = {
     "family": "baseline", "bits": 72, "ideal_bits": 70.5, "ledger": [], "adapted_digest": "ab",
-    "program_sha256": sidecar.file_digest(DATA), "setting": {}, "seed": 0,
+    "program_sha256": sidecar.file_digest(DATA), "portable": True, "unchanged": False, "setting": {},
+    "seed": 0,
     "base": {"name": "nano", "source": "nano", "digest": "cd", "dtype": "float32"},
     "profile": {"NPROC": "1", "XLA_FLAGS": ""},
     "scores": {

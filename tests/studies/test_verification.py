@@ -10,7 +10,7 @@ from sah_jax.studies import rows, sidecar, verification
 DATA = b"a program"
 FITTING = {
     "base_name": "nano", "base_digest": "cd", "family": "baseline", "adapted_digest": "ab",
-    "bits": 72, "ideal_bits": 70.5,
+    "bits": 72, "ideal_bits": 70.5, "portable": True, "unchanged": False,
     "ledger": [["family", 8], ["termination", 64]],
     "scores": {"selection": [0.5, 0.1], "test": [0.25, 0.2]},
     "task_digest": "ef", "data": {"items": "12", "rule": "34"},
@@ -20,6 +20,7 @@ FITTING = {
 def _record() -> dict:
     return {
         "family": "baseline", "bits": 72, "ideal_bits": 70.5, "adapted_digest": "ab",
+        "portable": True, "unchanged": False,
         "ledger": [{"field": "family", "bits": 8, "ideal_bits": 7.5},
                    {"field": "termination", "bits": 64, "ideal_bits": 0.0}],
         "program_sha256": sidecar.file_digest(DATA), "setting": {}, "seed": 0,
@@ -110,6 +111,7 @@ def test_the_model_that_is_given_counts_and_texts_are_no_programs(tmp_path, monk
 _ROW = {
     "experiment_name": "baseline", "dataset_name": "nano_math", "model_name": "nano", "performance": 0.25,
     "bits": 72, "seed": 0, "strategy_hparams": {}, "program_sha256": sidecar.file_digest(DATA),
+    "portable": True, "unchanged": False,
     "ideal_bits": 70.5, "performance_stderr": 0.2, "num_scored": 2, "selection_split": "selection",
     "selection_performance": 0.5, "selection_stderr": 0.1, "selection_num_scored": 3, "adapted_digest": "ab",
     "base_digest": "cd", "task_digest": "ef",
@@ -123,11 +125,10 @@ _ROW = {
     ("ideal_bits", 1.0), ("performance_stderr", 0.0), ("num_scored", 1319), ("selection_split", "test"),
     ("selection_performance", 0.75), ("selection_stderr", 0.0), ("selection_num_scored", 2),
     ("adapted_digest", "ac"), ("base_digest", "ce"), ("numerics_digest", "0" * 64),
-    ("task_digest", "ee")])
+    ("task_digest", "ee"), ("portable", False), ("unchanged", True)])
 def test_a_row_that_is_not_what_the_sidecar_says_is_named(key, value):
     rest = {"point": "p", "program": "points/p/program.sah", "script_bits": 0, "verified": True,
-            "wall_time_s": 1.0, "train_flops": 0, "decode_flops": 0, "query_flops": 0, "reference_bits": 0,
-            "portable": True, "unchanged": False}
+            "wall_time_s": 1.0, "train_flops": 0, "decode_flops": 0, "query_flops": 0, "reference_bits": 0}
     assert verification.row_difference(rows.Row(**_ROW, **rest), _record()) == ""
     said = verification.row_difference(rows.Row(**{**_ROW, key: value}, **rest), _record())
     assert said == f"{key} is {value} in the row and {_ROW[key]} in the sidecar"
@@ -135,7 +136,7 @@ def test_a_row_that_is_not_what_the_sidecar_says_is_named(key, value):
 
 @pytest.mark.parametrize("key, got", [
     ("base_name", "other"), ("base_digest", "ce"), ("family", "icl"), ("adapted_digest", "aa"),
-    ("bits", 80), ("ideal_bits", 70.25),
+    ("bits", 80), ("ideal_bits", 70.25), ("portable", False), ("unchanged", True),
     # The same bits in all, elsewhere or under another name.
     ("ledger", [["family", 9], ["termination", 63]]), ("ledger", [["header", 8], ["termination", 64]]),
     ("ledger", [["termination", 64], ["family", 8]]), ("ledger", [["family", 8]]),
