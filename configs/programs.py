@@ -34,7 +34,7 @@ def get_config() -> ml_collections.ConfigDict:
         "vector": (
             *(_FIT | {"size": 1000, "rate_weight": weight} for weight in (3e-5, 1e-4)),
             *(_FIT | {"size": 5000, "rate_weight": weight} for weight in (1e-5, 3e-5)),
-            _FIT | {"size": 10000, "rate_weight": 5e-6, "num_examples": 8192},
+            *(_FIT | {"size": 10000, "rate_weight": weight, "num_examples": 8192} for weight in (2e-6, 5e-6)),
             _FIT | {"size": 500, "rank": 4, "basis": "cores", "rate_weight": 3e-5, "learning_rate": 2e-2},
         ),
         "icl+vector": ({
