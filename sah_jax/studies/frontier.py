@@ -1,15 +1,16 @@
 """The frontier of a study and C(T, s | M), the shortest program found that reaches a score.
 
-Pure functions on rows. Two rules hold in all of them: only a verified row counts, and rows
+Pure functions on rows. Two rules hold in all of them: of ours only a verified row counts, and rows
 are chosen by their selection score while what is reported is their test score, which must
 therefore take no part in a choice, not even in a tie.
 """
 
 from collections.abc import Iterable, Sequence
 
+from sah_jax.studies import reported
 from sah_jax.studies import rows as rows_lib
 
-Row = rows_lib.Row
+Row = rows_lib.Row | reported.ReportedRow
 Cell = tuple[str, str]
 
 
@@ -26,7 +27,7 @@ def group_cells(rows: Iterable[Row]) -> dict[Cell, list[Row]]:
     return cells
 
 
-def pareto(rows: Iterable[Row], *, add_script_bits: bool = True) -> list[Row]:
+def pareto(rows: Iterable[Row], *, add_script_bits: bool = True, ties: bool = False) -> list[Row]:
     """Returns the frontier of every (model, task): each longer program selects strictly higher.
 
     Of rows with the same selection score the shortest stays; of those with the same length
@@ -35,6 +36,7 @@ def pareto(rows: Iterable[Row], *, add_script_bits: bool = True) -> list[Row]:
     Args:
       rows: the points, of any number of cells.
       add_script_bits: whether a length counts the script.
+      ties: whether a longer program stays that selects as high, as in the paper's figures.
 
     Returns:
       The frontier rows, by cell and then by length.
@@ -43,7 +45,7 @@ def pareto(rows: Iterable[Row], *, add_script_bits: bool = True) -> list[Row]:
     for _, cell_rows in sorted(group_cells(rows).items()):
         best = -float("inf")
         for row in _shortest_first(cell_rows, add_script_bits):
-            if row.selection_performance > best:
+            if row.selection_performance > best or (ties and row.selection_performance == best):
                 best = row.selection_performance
                 frontier.append(row)
     return frontier
@@ -58,7 +60,7 @@ def complexity(rows: Iterable[Row], score: float, *, add_script_bits: bool = Tru
       add_script_bits: whether a length counts the script.
 
     Returns:
-      The witness, or None where no verified point reaches the score.
+      The witness, or None where no point that counts reaches the score.
 
     Raises:
       ValueError: if the rows are of more than one (model, task).
@@ -103,9 +105,9 @@ def staircase(
 
 
 def _shortest_first(rows: Sequence[Row], add_script_bits: bool) -> list[Row]:
-    """Sorts the verified rows so that the first with a property is the one to choose."""
+    """Sorts the rows that count so that the first with a property is the one to choose."""
     return sorted(
-        (row for row in rows if row.verified),
+        (row for row in rows if row.counts),
         key=lambda row: (
             total_bits(row, add_script_bits), -row.selection_performance, row.point,
             row.program_sha256))

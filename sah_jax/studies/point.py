@@ -10,18 +10,11 @@ from sah_jax import errors, hosts, numerics
 from sah_jax.models import base as base_lib
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec, registry
-from sah_jax.studies import grid, rows, sidecar, views
+from sah_jax.studies import grid, rows, scripts, sidecar, views
 from sah_jax.tasks import base as task_lib
 from sah_jax.tasks import evaluate
 from sah_jax.tasks import registry as task_registry
 from sah_jax.training import checkpoints as checkpoints_lib
-
-# The sizes of the reference's inference scripts, for curves that are pooled with its own
-# (its README, "Script Sizes"). What it does not have counts as LoRA does if it is fitted alike, else none.
-_LORA_SCRIPT_BITS = 2832
-SCRIPT_BITS = {
-    "baseline": 2952, "urial": 3704, "icl": 3704, "online": 5704, "bayesian_bits": 8376, **dict.fromkeys(
-        ("lora", "vector", "prefix", "soft_prompt", "norm_gains"), _LORA_SCRIPT_BITS)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +82,7 @@ def finish(
         performance=test.value, bits=program.bits, seed=point.seed, strategy_hparams=point.setting,
         point=name, program=f"{folder.parent.name}/{folder.name}/{sidecar.PROGRAM_NAME}",
         program_sha256=sidecar.file_digest(program.data), ideal_bits=program.ideal_bits,
-        script_bits=sum(SCRIPT_BITS.get(name, 0) for name in program.family.split("+")), verified=False,
+        script_bits=scripts.bits(program.family), verified=False,
         performance_stderr=test.stderr, num_scored=test.num_scored,
         selection_split=config.selection, selection_performance=selection.value,
         selection_stderr=selection.stderr, selection_num_scored=selection.num_scored,

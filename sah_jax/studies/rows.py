@@ -101,6 +101,16 @@ class Row:
                     f"The key {field.name!r} of a row is {value!r}, expected {expected}; "
                     "correct the value or run the point again.")
 
+    @property
+    def counts(self) -> bool:
+        """Whether a frontier may hold it."""
+        return self.verified
+
+    @property
+    def reported(self) -> bool:
+        """Whether another system says so, without a program file."""
+        return False
+
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "Row":
         """Builds a row from a decoded JSON object.

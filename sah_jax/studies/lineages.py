@@ -1,0 +1,61 @@
+"""Base models that are one model at several stages: random, pre-trained, post-trained.
+
+What the paper compares. A lineage is known by the names of its models in rows.
+"""
+
+import dataclasses
+
+from sah_jax import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class Lineage:
+    """The stages of a model.
+
+    Attributes:
+      name: of all of them.
+      random: before any training.
+      pretrained: at the end of pre-training's first stage.
+      posttrained: at the end of post-training.
+      before: checkpoints of pre-training, in order.
+      after: checkpoints after its first stage, in order.
+    """
+
+    name: str
+    random: str
+    pretrained: str
+    posttrained: str
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """All models, in the order of their training."""
+        return (self.random, *self.before, self.pretrained, *self.after, self.posttrained)
+
+
+KNOWN = (
+    Lineage("SmolLM3", "smollm3-step0", "smollm3-stage1", "smollm3",
+            ("smollm3-step40k", "smollm3-step1720k"), ("smollm3-stage2", "smollm3-stage3")),
+    Lineage("Olmo3 7B", "olmo3-7b-step0", "olmo3-7b-step1414k", "olmo3-7b-instruct-step400",
+            ("olmo3-7b-step707k",),
+            ("olmo3-7b-stage2-step6k", "olmo3-7b-stage2-step12k", "olmo3-7b-stage2-step24k",
+             "olmo3-7b-stage2-step48k", "olmo3-1025-7b", "olmo3-7b-instruct-step200")),
+    Lineage("nano", "nano-step0", "nano", "nano-chat", ("nano-step200", "nano-step800")),
+)
+"""The paper's (its names), and the models that come with the package."""
+
+
+def parse(text: str) -> Lineage:
+    """Reads "NAME:RANDOM,PRETRAINED,POSTTRAINED".
+
+    Raises:
+      UserError: it is none.
+    """
+    name, colon, rest = text.partition(":")
+    models = rest.split(",")
+    if not (name and colon and len(models) == 3 and all(models) and len(set(models)) == 3):
+        raise errors.UserError(
+            f"Got the lineage {text!r}, expected NAME:RANDOM,PRETRAINED,POSTTRAINED with three names of "
+            "models as rows have them; correct it.")
+    return Lineage(name, *models)

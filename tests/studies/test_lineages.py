@@ -1,0 +1,23 @@
+"""Models that are one model at several stages."""
+
+import pytest
+
+from sah_jax import errors
+from sah_jax.studies import lineages
+
+
+def test_a_lineage_is_read():
+    one = lineages.parse("mine:a,b,c")
+    assert one == lineages.Lineage("mine", "a", "b", "c") and one.stages == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "mine", "mine:a,b", "mine:a,b,c,d", ":a,b,c", "mine:a,,c", "mine:a,b,a"])
+def test_what_is_none_is_refused(text):
+    with pytest.raises(errors.UserError, match="expected NAME:RANDOM,PRETRAINED,POSTTRAINED"):
+        lineages.parse(text)
+
+
+def test_no_model_is_in_two_places():
+    stages = [model for one in lineages.KNOWN for model in one.stages]
+    assert len(stages) == len(set(stages))
