@@ -97,6 +97,8 @@ def run(name: str) -> list[dict]:
             for what, key, unit in (
                 ("traces", "traces", "traces"), ("wall time", "wall_s", "s"), ("CPU time", "cpu_s", "CPU s"),
                 ("memory of the fit", "fit_mb", "MiB"), ("files verified", "verified", "of 16"))]
+    alike = sum(a == b for a, b in zip(together["digests"], alone["digests"], strict=True))
+    rows.append(common.figure(f"{name}: programs equal to the bit", "of 16", alike, 0.0, "none", 1))
     mean = [statistics.fmean(score for score, _ in side["scores"]) for side in (together, alone)]
     rows.append(common.figure(f"{name}: mean score", "score", *mean, "one by one", 1))
     rows.append(common.figure(f"{name}: furthest scores", "standard errors", max(apart), 0.0, "none", 1))

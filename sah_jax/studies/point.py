@@ -12,9 +12,11 @@ from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec, registry
 from sah_jax.studies import grid, rows, scripts, sidecar, views
 from sah_jax.tasks import base as task_lib
-from sah_jax.tasks import evaluate
+from sah_jax.tasks import evaluate, predictions
 from sah_jax.tasks import registry as task_registry
 from sah_jax.training import checkpoints as checkpoints_lib
+
+_SAMPLES = 4  # test items that a sidecar shows with their responses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,11 +74,13 @@ def finish(
     setting = family_lib.parse_setting(family, point.setting)
     program = codec.write(family, theta, base, report, check=config.check)
     report("scoring")
-    selection = _score(config, base, program, task, config.selection, config.num_selection)
-    test = _score(config, base, program, task, "test", config.num_test)
-    record = _record(config, base, point, program, task, selection, test) | {"lanes": fitted.lanes}
+    selection, _ = _scored(config, base, program, task, config.selection, config.num_selection)
+    test, responses = _scored(config, base, program, task, "test", config.num_test)
+    predicted = predictions.write(responses)
+    record = _record(config, base, point, program, task, selection, test, predicted) | {
+        "lanes": fitted.lanes, "samples": _samples(task.examples("test", config.num_test), responses)}
     accounts = family.accounts(setting, theta, base)
-    hosts.from_first(lambda: sidecar.write_folder(folder, program.data, record))
+    hosts.from_first(lambda: sidecar.write_folder(folder, program.data, record, predicted))
     return rows.Row(
         experiment_name=program.family, dataset_name=point.task, model_name=base.name,
         performance=test.value, bits=program.bits, seed=point.seed, strategy_hparams=point.setting,
@@ -103,12 +107,22 @@ def _query_flops(base, adapted: family_lib.Adapted, task, num: int) -> int:
     return family_lib.forward_flops(base, adapted.program, min(length, base.spec.max_positions))
 
 
-def _score(config, base, program: codec.Program, task, split: str, num: int) -> task_lib.Score:
+def _scored(
+    config, base, program: codec.Program, task, split: str, num: int
+) -> tuple[task_lib.Score, list[str]]:
+    """Returns the score of a split, and the responses that are scored."""
     adapted = program.adapted
-    return evaluate.evaluate(base, adapted.variables(base), task, split, num, adapted.context)
+    responses = evaluate.answered(base, adapted.variables(base), task, split, num, adapted.context)
+    return task.score(task.examples(split, num), responses), responses
 
 
-def _record(config, base, point, program, task, selection, test) -> dict[str, Any]:
+def _samples(examples: Sequence[task_lib.Example], responses: Sequence[str]) -> list[dict[str, str]]:
+    """Returns the first test items with their responses, for people to look at."""
+    return [{"prompt": example.prompt, "answer": example.answer, "response": response}
+            for example, response in zip(examples[:_SAMPLES], responses, strict=False)]
+
+
+def _record(config, base, point, program, task, selection, test, predicted: str) -> dict[str, Any]:
     """Returns the sidecar, see `sidecar.read`."""
     return views.file_record(program, base) | {
         "family": program.family,
@@ -124,5 +138,6 @@ def _record(config, base, point, program, task, selection, test) -> dict[str, An
             "data": dict(task.data(("test", config.selection))),
             "num_selection": config.num_selection, "selection_performance": selection.value,
             "selection_stderr": selection.stderr,
+            "predictions_sha256": sidecar.file_digest(predicted.encode()),
         },
     }

@@ -14,9 +14,9 @@ from typing import Any
 from sah_jax import errors, hosts
 from sah_jax.models import base as base_lib
 from sah_jax.programs import codec
-from sah_jax.studies import verification
+from sah_jax.studies import sidecar, verification
 from sah_jax.tasks import base as task_lib
-from sah_jax.tasks import evaluate
+from sah_jax.tasks import evaluate, predictions
 from sah_jax.tasks import registry as task_registry
 
 
@@ -86,19 +86,21 @@ def rebuild(
 
     Returns:
       A JSON object: `base_name`, `base_digest`, `family`, `adapted_digest`, `portable`, `unchanged`, `bits`,
-      `ideal_bits`, the ledger's integer bits by field, for each split its [value, standard error], and the
-      task's data with their digest.
+      `ideal_bits`, the ledger's integer bits by field, for each split its [value, standard error] and the
+      digest of its predictions, and the task's data with their digest.
 
     Raises:
       UserError: the file does not decode, or the task is none.
     """
     decoded = codec.read(data, base, "the program")
     variables, context = decoded.adapted.variables(base), decoded.adapted.context
-    scores = {}
+    scores, predicted = {}, {}
     asked = task_registry.get_task(task)
     for split, num in splits.items():
-        score = evaluate.evaluate(base, variables, asked, split, num, context)
+        responses = evaluate.answered(base, variables, asked, split, num, context)
+        score = asked.score(asked.examples(split, num), responses)
         scores[split] = [score.value, score.stderr]
+        predicted[split] = sidecar.file_digest(predictions.write(responses).encode())
     return {
         "base_name": base.name,
         "base_digest": base.digest,
@@ -110,6 +112,7 @@ def rebuild(
         "ideal_bits": decoded.ideal_bits,
         "ledger": [[entry.field, entry.bits] for entry in decoded.ledger],
         "scores": scores,
+        "predictions_sha256": predicted,
         "task_digest": task_lib.digest(asked, splits),
         "data": dict(asked.data(splits)),
     }

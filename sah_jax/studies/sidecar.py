@@ -14,6 +14,8 @@ from typing import Any
 from sah_jax import coding, errors
 
 PROGRAM_NAME = "program.sah"
+PREDICTIONS_NAME = "predictions.jsonl"
+"""The model's responses to the test items, see `sah_jax.tasks.predictions`."""
 
 TEXTS = "texts"
 """In place of a family's name, that of a file of texts."""
@@ -28,7 +30,7 @@ _PROGRAM_SHAPE = _FILE_SHAPE | {
     "adapted_digest": str, "portable": bool, "unchanged": bool, "setting": dict, "seed": int,
     "scores": {
         "task": str, "task_digest": str, "data": dict, "num_test": int, "performance": float,
-        "performance_stderr": float,
+        "performance_stderr": float, "predictions_sha256": str,
         "selection_split": str, "num_selection": int, "selection_performance": float,
         "selection_stderr": float,
     },
@@ -116,8 +118,10 @@ def _check_shape(record: Any, shape: Mapping[str, Any]) -> None:
             raise ValueError(f"{key} is {record[key]!r}")
 
 
-def write_folder(folder: pathlib.Path, data: bytes, record: Mapping[str, Any]) -> None:
-    """Writes a program file and its sidecar as a new folder, which appears whole or not at all.
+def write_folder(
+    folder: pathlib.Path, data: bytes, record: Mapping[str, Any], predictions: str = ""
+) -> None:
+    """Writes a program file, its sidecar and its predictions as a new folder, whole or not at all.
 
     Raises:
       UserError: it cannot be written, for instance on a full disk; nothing is left behind.
@@ -130,6 +134,7 @@ def write_folder(folder: pathlib.Path, data: bytes, record: Mapping[str, Any]) -
         write_synced(part / PROGRAM_NAME, data)
         text = json.dumps(record, indent=1, allow_nan=False)
         write_synced(path_for(part / PROGRAM_NAME), text.encode())
+        write_synced(part / PREDICTIONS_NAME, predictions.encode())
         remove(folder)
         os.replace(part, folder)
     except OSError as error:

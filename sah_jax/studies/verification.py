@@ -179,6 +179,8 @@ def _difference(got: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     for key, value in expected.items():
         if got[key] != value:
             return f"{key} was {value} when the file was written and is {got[key]} when it is read"
+    if got["predictions_sha256"]["test"] != scores["predictions_sha256"]:
+        return "the responses to test items are others than when the file was written"
     return ""
 
 

@@ -19,17 +19,28 @@ def evaluate(
     num: int,
     context: Sequence[int] = (),
 ) -> task_lib.Score:
-    """Lets the model answer the first `num` examples of a split, and scores the responses.
+    """Lets the model answer the first `num` examples of a split, and scores the responses."""
+    return task.score(task.examples(split, num), answered(base, variables, task, split, num, context))
+
+
+def answered(
+    base: base_lib.BaseModel,
+    variables: dict,
+    task: task_lib.Task,
+    split: str,
+    num: int,
+    context: Sequence[int] = (),
+) -> list[str]:
+    """Returns the model's responses to the first `num` examples of a split.
 
     It generates greedily, or, of multiple choice, says how likely each choice is.
     """
     examples = task.examples(split, num)
     if any(example.choices for example in examples):
-        return task.score(examples, weighed(base, variables, examples, context))
-    responses = generate.generate(
+        return weighed(base, variables, examples, context)
+    return generate.generate(
         base, variables, [example.prompt for example in examples], context=context,
         max_new_tokens=task.max_new_tokens, stop=task.stop, batch_size=_BATCH_SIZE)
-    return task.score(examples, responses)
 
 
 def weighed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,12 @@ from sah_jax.tasks import paired
 from sah_jax.tasks.base import Example, Task
 from sah_jax.tasks.datasets import checks, formats
 from sah_jax.tasks.scores import Score
+
+
+def write(responses: Sequence[str]) -> str:
+    """Returns the content of a file that predicts the first items of a test split, in order."""
+    return "".join(
+        f"{json.dumps({'index': index, 'response': response})}\n" for index, response in enumerate(responses))
 
 
 @dataclass(frozen=True)

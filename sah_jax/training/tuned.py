@@ -86,7 +86,6 @@ class Step(NamedTuple):
     placed: step_lib.Places | None
 
 
-@functools.lru_cache(maxsize=32)
 def make_step(problem: Problem, rows: int, lanes: int = 0) -> Step:
     """Returns the step of a problem; the same arguments share one compilation.
 
@@ -95,7 +94,12 @@ def make_step(problem: Problem, rows: int, lanes: int = 0) -> Step:
       rows: of a batch.
       lanes: how many settings are fitted at once; 0 for one without an axis of its own.
     """
+    return _make_step(problem, rows, lanes)
 
+
+@functools.lru_cache(maxsize=32)
+def _make_step(problem: Problem, rows: int, lanes: int) -> Step:
+    # Apart from `make_step`, because the cache tells an argument that is left out from its default.
     def one(state: step_lib.FitState, params: dict, batch: step_lib.Batch, tuning: Tuning, knobs: Any):
         count = state.opt_state.count
         progress = count / tuning.steps

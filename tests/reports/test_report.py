@@ -54,7 +54,9 @@ def _write_point(workdir, point, size, **changes):
             "num_test": row.num_scored, "performance": row.performance,
             "performance_stderr": row.performance_stderr, "selection_split": row.selection_split,
             "num_selection": row.selection_num_scored, "selection_stderr": row.selection_stderr,
-            "selection_performance": row.selection_performance}}))
+            "selection_performance": row.selection_performance,
+            "predictions_sha256": hashlib.sha256(b"").hexdigest()}}))
+    (folder / "predictions.jsonl").write_bytes(b"")
     return row
 
 

@@ -50,7 +50,7 @@ def test_a_wrong_number_of_tokens_is_refused():
 
 
 def _run(workdir, monkeypatch, **changes):
-    monkeypatch.setattr(point, "_score", lambda *_: task_lib.Score(0.0, 0.0, (0.0, 0.0)))
+    monkeypatch.setattr(point, "_scored", lambda *_: (task_lib.Score(0.0, 0.0, (0.0, 0.0)), []))
     console = rich.console.Console(file=io.StringIO(), width=200)
     config = grid.parse_config(CONFIG | changes)
     try:

@@ -23,7 +23,7 @@ class Killed(BaseException):
 
 
 def test_a_killed_point_is_made_as_if_it_had_not_been(nano, tmp_path, monkeypatch):
-    monkeypatch.setattr(point, "_score", lambda *_: task_lib.Score(0.0, 0.0, (0.0, 0.0)))
+    monkeypatch.setattr(point, "_scored", lambda *_: (task_lib.Score(0.0, 0.0, (0.0, 0.0)), []))
     monkeypatch.setattr(runner.base_lib, "load_base", lambda *_, **__: nano)
     config, lines = grid.parse_config({**CONFIG, "checkpoint_every": 1}), []
     monkeypatch.setattr(runner._Study, "_show", lambda self, label, line: lines.append(line))

@@ -21,7 +21,7 @@ RECORD = {
         "task": "nano_math", "task_digest": "ef", "data": {},
         "num_test": 2, "performance": 0.5, "performance_stderr": 0.1,
         "selection_split": "selection", "num_selection": 2, "selection_performance": 0.5,
-        "selection_stderr": 0.1},
+        "selection_stderr": 0.1, "predictions_sha256": "01"},
 }
 
 
@@ -100,4 +100,5 @@ def test_a_folder_is_replaced_whole(program):
     other = {**RECORD, "program_sha256": sidecar.file_digest(b"other")}
     sidecar.write_folder(program.parent, b"other", other)
     assert sidecar.read(program) == other
-    assert {path.name for path in program.parent.iterdir()} == {"program.sah", "program.json"}
+    assert {path.name for path in program.parent.iterdir()} == {
+        "program.sah", "program.json", "predictions.jsonl"}

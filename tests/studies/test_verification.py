@@ -14,6 +14,7 @@ FITTING = {
     "ledger": [["family", 8], ["termination", 64]],
     "scores": {"selection": [0.5, 0.1], "test": [0.25, 0.2]},
     "task_digest": "ef", "data": {"items": "12", "rule": "34"},
+    "predictions_sha256": {"selection": "00", "test": "01"},
 }
 
 
@@ -30,7 +31,7 @@ def _record() -> dict:
             "task": "nano_math", "task_digest": "ef", "data": {"items": "12", "rule": "34"},
             "num_test": 2, "performance": 0.25, "performance_stderr": 0.2,
             "selection_split": "selection", "num_selection": 3, "selection_performance": 0.5,
-            "selection_stderr": 0.1},
+            "selection_stderr": 0.1, "predictions_sha256": "01"},
     }
 
 
@@ -150,6 +151,12 @@ def test_whatever_differs_is_named(verify, key, got):
     assert not verdict.verified
     assert verdict.reason == (
         f"{key} was {FITTING[key]} when the file was written and is {got} when it is read")
+
+
+def test_other_responses_of_the_same_score_are_named(verify):
+    verdict = verify(_said(predictions_sha256={"selection": "00", "test": "02"}))
+    assert verdict.reason == "the responses to test items are others than when the file was written"
+    assert verify(_said(predictions_sha256={"selection": "03", "test": "01"})).verified
 
 
 @pytest.mark.parametrize("said", [_said(), None])
