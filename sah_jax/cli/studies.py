@@ -103,7 +103,7 @@ def verify(arguments: list[str]) -> None:
     # Of a job, the other hosts need not have the folder.
     if path.is_dir() or (hosts.in_job() and not path.exists()):
         first, found, settled = phases.verify_pending(path, console)
-        refuted += found.failures
+        refuted += found.failed.values()
         programs = sorted(path.glob(f"{runner.POINTS_FOLDER}/[!.]*/{sidecar.PROGRAM_NAME}"))
         if first and not programs:
             raise errors.UserError(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import rich.console
 
 from sah_jax import errors, hosts
-from sah_jax.studies import fresh, sidecar, verification
+from sah_jax.studies import fresh, verification, verifier
 from sah_jax.studies import results as results_lib
 
 MAKE, VERIFY, VERIFY_AGAIN = range(3)
@@ -50,7 +50,7 @@ def run(
             "from there.")
     failures = ["some points could not be made, see above"] if made.returncode else []
     first, found, _ = verify_pending(workdir, console)
-    return first, failures + found.failures
+    return first, failures + list(found.failed.values())
 
 
 def verify_pending(
@@ -65,16 +65,13 @@ def verify_pending(
     Raises:
       UserError: the process broke down; what was verified is kept.
     """
-    found = results_lib.Results.read(workdir, console)
+    found = results_lib.Results(workdir, console)
     waiting = list(found.pending)
     programs = [workdir / row.program for row in waiting]
 
     def settle(number: int, verdict: verification.Verdict) -> None:
-        if verdict.verified:
-            # The file is what its sidecar says; what the row says has lain about since, too.
-            said = verification.row_difference(waiting[number], sidecar.read(programs[number]))
-            verdict = verification.Verdict(not said, said)
-        found.settle(waiting[number], verdict)
+        # What the row says has lain about since, too.
+        found.settle(waiting[number], verifier.checked(workdir, waiting[number], verdict))
 
     first = verification.verify_together(
         [("", program) for program in programs], settle, hosts.job_environment(VERIFY))

@@ -182,9 +182,17 @@ def write_rows(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
     Raises:
       UserError: if the rows cannot be written; the file that stood there is unharmed.
     """
-    path = pathlib.Path(path)
     # Before any file exists: a setting that is not JSON must not leave a temporary behind.
-    text = "".join(f"{_encode(row)}\n" for row in rows)
+    replace_text(path, "".join(f"{_encode(row)}\n" for row in rows))
+
+
+def replace_text(path: str | os.PathLike[str], text: str) -> None:
+    """Replaces a file; a reader sees the old one or the new, never a part.
+
+    Raises:
+      UserError: if it cannot be written; the file that stood there is unharmed.
+    """
+    path = pathlib.Path(path)
     # The same folder, because a rename is atomic only within one file system; not tempfile,
     # whose files only their owner can read.
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -196,7 +204,7 @@ def write_rows(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
         os.replace(temporary, path)
     except OSError as error:
         raise errors.UserError(
-            f"{path}: got {_reason(error)} while writing {len(rows)} rows, expected a writable "
+            f"{path}: got {_reason(error)} while writing {len(text)} characters, expected a writable "
             "folder with free space; make room or choose another folder.") from error
     finally:
         # Ctrl-C comes here as well; after a successful rename there is nothing to remove.

@@ -1,33 +1,39 @@
-"""Running a study: every point once, resumable anywhere.
+"""Running a study: every point once, resumable anywhere, by any number of processes on a shared folder.
 
-A point is finished when results.jsonl has a verified row of it and its program file is
-there. Whatever else an earlier run left is made again; finished points are not touched. Where
-two processes can share the device, a point is verified while the next one is made; elsewhere
-points are left pending, see `sah_jax.studies.phases`.
+A point is finished when results.jsonl has a verified row of it and its program file is there. Whatever
+else an earlier run left is made again; finished points are not touched. A process claims the points that
+it makes; at the end it waits for those that others have claimed, and makes what a killed one has left.
+Where two processes can share the device, points are verified while the next ones are made; elsewhere
+they are left pending, see `sah_jax.studies.phases`.
 """
 
-import concurrent.futures
 import dataclasses
 import functools
 import hashlib
 import pathlib
+import time
 
 import rich.console
 import rich.progress
 
 from sah_jax import errors, hosts, numerics
 from sah_jax.models import base as base_lib
+from sah_jax.studies import claims as claims_lib
 from sah_jax.studies import grid, point, verification
 from sah_jax.studies import results as results_lib
 from sah_jax.studies import rows as rows_lib
+from sah_jax.studies import verifier as verifier_lib
 from sah_jax.training import checkpoints as checkpoints_lib
 
 POINTS_FOLDER = "points"
 CHECKPOINTS_FOLDER = "checkpoints"
 
+_LOOK_EVERY_S = 1.0  # at what others have claimed
+
 
 def run(
-    config: grid.StudyConfig, workdir: pathlib.Path, console: rich.console.Console, verify: bool = True
+    config: grid.StudyConfig, workdir: pathlib.Path, console: rich.console.Console, verify: bool = True,
+    lease_s: float = claims_lib.LEASE_S,
 ) -> list[rows_lib.Row]:
     """Makes the points of a study that are not finished yet, and verifies them.
 
@@ -36,6 +42,7 @@ def run(
       workdir: gets results.jsonl and a folder a point.
       console: gets the progress and a line a point.
       verify: False leaves made points pending. In a job of several processes it must be.
+      lease_s: how long the claim of a process on another host is believed that shows no sign of life.
 
     Returns:
       All rows that have a verdict, also those of earlier runs.
@@ -44,25 +51,29 @@ def run(
       UserError: the workdir cannot be used, or (after all others have run) points failed.
     """
     hosts.from_first(lambda: _make_folder(workdir))
-    found = results_lib.Results.read(workdir, console)
-    total = len(config.models) * sum(1 for _ in grid.points(config))
+    found = results_lib.Results(workdir, console)
+    claims = claims_lib.Claims(workdir, lease_s) if hosts.is_first() else None
     columns = (
         rich.progress.TextColumn("{task.description}"), rich.progress.BarColumn(bar_width=20),
-        rich.progress.MofNCompleteColumn(), rich.progress.TimeElapsedColumn())
-    # One worker: while its process verifies a point, this process makes the next.
-    verifier = concurrent.futures.ThreadPoolExecutor(max_workers=1) if verify else None
+        rich.progress.MofNCompleteColumn(), rich.progress.TimeElapsedColumn(),
+        rich.progress.TextColumn("left"), rich.progress.TimeRemainingColumn())
+    total = len(config.models) * sum(1 for _ in grid.points(config))
     try:
         with rich.progress.Progress(*columns, console=console) as progress:
             found.console = progress.console
-            study = _Study(config, found, progress, progress.add_task("study", total=total), verifier, [])
-            for model in config.models:
-                study.run_model(model)
-            while study.under_way:
-                study.settle()
+            study = _Study(config, found, claims, progress, progress.add_task("study", total=total))
+            if verify:
+                study.verifier = verifier_lib.Verifier(workdir, study.settle)
+            waiting = [(model, number) for model in config.models
+                       for number, _ in enumerate(grid.groups(config))]
+            while waiting := study.go_through(waiting):
+                time.sleep(_LOOK_EVERY_S)
+            if study.verifier is not None:
+                study.verifier.finish()
     finally:
-        # After Ctrl-C nothing queued is started.
-        if verifier is not None:
-            verifier.shutdown(cancel_futures=True)
+        if claims is not None:
+            claims.close()
+    found.refresh()
     found.check(total)
     return found.rows
 
@@ -80,37 +91,86 @@ class _Study:
     """A running study.
 
     Attributes:
+      config: what to run.
       found: its points so far.
+      claims: who works on which; None on the hosts of a job that have no files.
       verifier: verifies points meanwhile; None where that comes after.
-      under_way: points whose verification is under way: row and future verdict.
+      handed: the points that were handed to it.
     """
 
     config: grid.StudyConfig
     found: results_lib.Results
+    claims: claims_lib.Claims | None
     progress: rich.progress.Progress
     bar: rich.progress.TaskID
-    verifier: concurrent.futures.Executor | None
-    under_way: list[tuple[rows_lib.Row, concurrent.futures.Future]]
+    verifier: verifier_lib.Verifier | None = None
+    handed: set[str] = dataclasses.field(default_factory=set)
+    _loaded: dict[str, base_lib.BaseModel] = dataclasses.field(default_factory=dict)
+    _names: dict[str, list[list[str]]] = dataclasses.field(default_factory=dict)
+    _profiles: dict[str, str] = dataclasses.field(default_factory=dict)
 
-    def run_model(self, model: str) -> None:
-        """Makes the unfinished points of one base model."""
-        base = base_lib.load_computed(model, dataclasses.asdict(self.config))
-        finished = {row.point for row in self.found.rows}
+    def go_through(self, waiting: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Makes what nobody has claimed of some groups, by model and number; returns those left to others."""
+        left = []
+        for model, number in waiting:
+            names = self._names_of(model)[number]
+            if self._missing(model, names) and not self._attempt(model, number, names):
+                left.append((model, number))
+            self._show_count()
+        return left
+
+    def _base(self, model: str) -> base_lib.BaseModel:
+        """Returns a base model; the last one is kept."""
+        if model not in self._loaded:
+            self._loaded = {}  # before the next takes memory
+            self._loaded = {model: base_lib.load_computed(model, dataclasses.asdict(self.config))}
+        return self._loaded[model]
+
+    def _names_of(self, model: str) -> list[list[str]]:
+        """Returns the names of the points of each group."""
+        if model not in self._names:
+            base = self._base(model)
+            self._names[model] = [[one.name(self.config, base.name, base.digest) for one in group]
+                                  for group in grid.groups(self.config)]
+            self._profiles[model] = numerics.digest(base.profile())
+        return self._names[model]
+
+    def _missing(self, model: str, names: list[str]) -> set[str]:
+        """Returns the points that are neither finished nor failed, by whomever."""
+        self.found.refresh()
+        over = {row.point for row in self.found.rows} | set(self.found.failed) | self.handed
         if self.verifier is None:
-            # Made under another profile, they would not be what this study makes.
-            profile = numerics.digest(base.profile())
-            finished |= {row.point for row in self.found.pending if row.numerics_digest == profile}
-        for group in grid.groups(self.config):
-            names = [one.name(self.config, base.name, base.digest) for one in group]
-            missing = set(names) - finished
-            self.progress.advance(self.bar, len(group) - len(missing))
-            if missing:
-                self._make(base, group, names, missing)
+            over |= {row.point for row in self._pending(model)}
+        return set(names) - over
+
+    def _pending(self, model: str) -> list[rows_lib.Row]:
+        # Made under another profile, they would not be what this study makes.
+        return [row for row in self.found.pending if row.numerics_digest == self._profiles[model]]
+
+    def _attempt(self, model: str, number: int, names: list[str]) -> bool:
+        """Makes those of a group's points that are missing; returns whether they were nobody else's."""
+        if not hosts.from_first(lambda: self.claims.take(names)):
+            return False
+        try:
+            # Only now: whoever had the claim before may have finished them.
+            self._hand_over_pending(model, self._missing(model, names))
+            if missing := self._missing(model, names):
+                self._make(self._base(model), list(grid.groups(self.config))[number], names, missing)
+        finally:
+            # What is handed over stays this process's until its verdict.
+            self._release(set(names) - self.handed)
+        return True
+
+    def _hand_over_pending(self, model: str, missing: set[str]) -> None:
+        """Hands over what a killed process has made and nobody verified."""
+        for row in self._pending(model) if self.verifier is not None else ():
+            if row.point in missing:
+                self._hand_over(row)
 
     def _make(
         self, base: base_lib.BaseModel, group: list[grid.Point], names: list[str], missing: set[str]
     ) -> None:
-        """Makes those of a group's points that are missing.
+        """Makes those of a group's points that are missing, and hands them over.
 
         All are fitted, each in its own lane, also those that are finished: another number of lanes would be
         another compilation, whose last bits differ.
@@ -126,7 +186,8 @@ class _Study:
         try:
             fits = point.fit(self.config, base, group, functools.partial(self._show, label), plan, lanes)
         except errors.UserError as error:
-            self.found.fail(f"{label}: {error}")
+            for name in sorted(missing):
+                self.found.fail(name, f"{label}: {error}")
             return
         for one, name, fitted in zip(group, names, fits, strict=True):
             if name not in missing:
@@ -137,37 +198,31 @@ class _Study:
                     self.config, base, one, name, workdir / POINTS_FOLDER / name, fitted,
                     functools.partial(self._show, label))
             except errors.UserError as error:
-                self.found.fail(f"{label}: {error}")
+                self.found.fail(name, f"{label}: {error}")
                 continue
-            self._hand_over(base, row)
+            self.found.wait(row)
+            if self.verifier is not None:
+                self._hand_over(row)
         if plan is not None:
             plan.remove()
 
-    def _hand_over(self, base: base_lib.BaseModel, row: rows_lib.Row) -> None:
-        """Gives a made point to the verifier, or leaves it pending."""
-        if self.verifier is None:
-            self.found.wait(row)
-            self.progress.advance(self.bar)
-            return
-        # The source, not the name given: a branch of the hub may move meanwhile.
-        future = self.verifier.submit(verification.verify, base.source, self.found.workdir / row.program)
-        self.under_way.append((row, future))
-        self._settle_done()
+    def _hand_over(self, row: rows_lib.Row) -> None:
+        self.handed.add(row.point)
+        self.verifier.submit(row)
+
+    def settle(self, row: rows_lib.Row, verdict: verification.Verdict) -> None:
+        """Writes a verdict down, unless another process took the point over meanwhile."""
+        if self.claims.holds(row.point):
+            self.found.settle(row, verdict)
+        self._release({row.point})
+        self._show_count()
+
+    def _release(self, names: set[str]) -> None:
+        hosts.from_first(lambda: self.claims.release(names))
 
     def _show(self, label: str, line: str) -> None:
-        # A good moment to write down verdicts that have come in.
-        self._settle_done()
         self.progress.update(self.bar, description=f"{label}: {line}"[:70])
 
-    def _settle_done(self) -> None:
-        while self.under_way and self.under_way[0][1].done():
-            self.settle()
-
-    def settle(self) -> None:
-        """Waits for the oldest verdict, and writes it down."""
-        row, future = self.under_way[0]
-        self.progress.update(self.bar, description=f"{results_lib.label(row)}: verifying"[:70])
-        verdict = future.result()
-        self.under_way.pop(0)
-        self.found.settle(row, verdict)
-        self.progress.advance(self.bar)
+    def _show_count(self) -> None:
+        waiting = 0 if self.verifier else len(self.found.pending)
+        self.progress.update(self.bar, completed=len(self.found.rows) + len(self.found.failed) + waiting)

@@ -101,6 +101,6 @@ def test_a_wrong_setting_leaves_the_others_of_its_group(tmp_path, monkeypatch):
 def test_a_program_of_zeros_is_said_to_be_the_base_model(tmp_path, monkeypatch):
     setting = LORA | {"rate_weight": 1e3, "learning_rate": 1e-4}
     _run(tmp_path, monkeypatch, families={"lora": (setting,)}, seeds=(0,))
-    found = runner.results_lib.Results.read(tmp_path, rich.console.Console(file=io.StringIO()))
+    found = runner.results_lib.Results(tmp_path, rich.console.Console(file=io.StringIO()))
     (row,) = found.pending
     assert row.unchanged and row.bits < 80

@@ -99,11 +99,12 @@ def test_verification_refutes_what_the_file_does_not_do(workdir, tmp_path):
 def test_an_unverified_point_is_a_row_but_a_failure(tmp_path, monkeypatch):
     asked = []
 
-    def verify(model, program):
-        asked.append(model)
-        return verification.Verdict(False, "it differs")
+    def verify(programs, settle, environment):
+        for number, (model, program) in enumerate(programs):
+            asked.append(model or sidecar.read(program)["base"]["source"])
+            settle(number, verification.Verdict(False, "it differs"))
 
-    monkeypatch.setattr(verification, "verify", verify)
+    monkeypatch.setattr(verification, "verify_together", verify)
     with pytest.raises(errors.UserError, match="was not verified: it differs"):
         _run(tmp_path, families={"baseline": ({},)}, models=("nano/../nano",))
     # By what finds it anywhere, not by what it was called here.

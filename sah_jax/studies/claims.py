@@ -1,0 +1,176 @@
+"""Claims on points, so that any number of processes on a shared folder work one study.
+
+A claim is a small file that its process touches now and then. One that was not touched for a lease belongs
+to a process that was killed or cut off, and is free again; of a process on this host that is known at once.
+All of a folder's claims change under one lock, so that of several processes exactly one takes a point.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+
+import filelock
+
+from sah_jax import errors
+
+FOLDER = "claims"
+LEASE_S = 120.0
+"""How long a claim that nobody touches is believed, in seconds."""
+
+_TOUCHES = 6  # in a lease
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """Who works on a point.
+
+    Attributes:
+      host, process: where, and which.
+      started: of the process, in clock ticks since the host started: another process of the same number
+        has another.
+      space: names the space of process numbers that `process` is one of.
+    """
+
+    host: str
+    process: int
+    started: str
+    space: str
+
+    @classmethod
+    def own(cls) -> "Claim":
+        """Returns this process's."""
+        return cls(platform.node(), os.getpid(), _started(os.getpid()), _space())
+
+    def is_dead(self) -> bool:
+        """Whether the process is known to have ended; of another host nothing is known."""
+        here = Claim.own()
+        if (self.host, self.space) != (here.host, here.space) or not self.space:
+            return False
+        return _started(self.process) != self.started
+
+
+class Claims:
+    """The claims of a study's folder, as this process sees them and makes them.
+
+    Args:
+      workdir: the study's folder.
+      lease_s: seconds.
+
+    Raises:
+      UserError: the folder cannot be written.
+    """
+
+    def __init__(self, workdir: pathlib.Path, lease_s: float = LEASE_S):
+        self._folder, self._lease_s, self._own = workdir / FOLDER, lease_s, Claim.own()
+        self._held: set[str] = set()
+        self._over = threading.Event()
+        with _told(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = filelock.FileLock(self._folder / ".lock")
+        self._toucher = threading.Thread(target=self._touch, daemon=True)
+        self._toucher.start()
+
+    def take(self, names: Sequence[str]) -> bool:
+        """Takes points where nobody works on any of them; returns whether they are this process's now."""
+        with _told(self._folder), self._lock:
+            now = self._now()
+            if any(self._is_held(name, now) for name in names):
+                return False
+            for name in names:
+                self._write(name)
+            self._held |= set(names)
+            return True
+
+    def holds(self, name: str) -> bool:
+        """Whether a point is still this process's: one that slept too long may have lost it."""
+        with _told(self._folder), self._lock:
+            return self._read(name) == self._own
+
+    def release(self, names: Iterable[str]) -> None:
+        """Lets go of points."""
+        with _told(self._folder), self._lock:
+            for name in names:
+                self._held.discard(name)
+                if self._read(name) == self._own:
+                    (self._folder / name).unlink(missing_ok=True)
+
+    def live(self) -> dict[str, Claim]:
+        """Returns the points that processes, this one too, work on."""
+        with _told(self._folder), self._lock:
+            now = self._now()
+            names = [path.name for path in sorted(self._folder.iterdir()) if not path.name.startswith(".")]
+            return {name: self._read(name) for name in names if self._is_live(name, now)}
+
+    def close(self) -> None:
+        """Lets go of everything."""
+        self._over.set()
+        self._toucher.join()
+        self.release(list(self._held))
+
+    def _is_held(self, name: str, now: float) -> bool:
+        return name not in self._held and self._is_live(name, now)
+
+    def _is_live(self, name: str, now: float) -> bool:
+        claim = self._read(name)
+        if claim is None or claim.is_dead():
+            return False
+        try:
+            return now - (self._folder / name).stat().st_mtime < self._lease_s
+        except FileNotFoundError:
+            return False
+
+    def _read(self, name: str) -> Claim | None:
+        try:
+            return Claim(**json.loads((self._folder / name).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError):
+            return None  # of a process that was killed while it wrote
+
+    def _write(self, name: str) -> None:
+        (self._folder / name).write_text(json.dumps(dataclasses.asdict(self._own)), encoding="utf-8")
+
+    def _now(self) -> float:
+        """Returns the time by the clock that marks files, which may be another host's."""
+        clock = self._folder / ".clock"
+        clock.touch()
+        return clock.stat().st_mtime
+
+    def _touch(self) -> None:
+        while not self._over.wait(self._lease_s / _TOUCHES):
+            for name in list(self._held):
+                # A claim that was taken by another meanwhile is touched in vain: its process does so too.
+                with contextlib.suppress(OSError):
+                    os.utime(self._folder / name)
+
+
+@contextlib.contextmanager
+def _told(folder: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise errors.UserError(
+            f"{folder}: cannot be used ({error.strerror or error}), expected a writable folder; make room or "
+            "choose another workdir.") from error
+
+
+def _started(process: int) -> str:
+    """Returns when a process of this host started, as Linux counts; "" where there is none, or no /proc."""
+    try:
+        # The second field, a name in brackets, may hold anything.
+        fields = pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
+
+
+def _space() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid") + pathlib.Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        return ""
