@@ -35,7 +35,7 @@ def main() -> None:
         workdir = given.workdir / name
         if not given.norun:
             # Verified all together, in one fresh process: each alone would compile everything again.
-            for command in (["study", f"--config={config}", f"--workdir={workdir}", "--only=make"],
+            for command in (["study", f"--config={config}", f"--workdir={workdir}", "--phase=make"],
                             ["verify", str(workdir)]):
                 subprocess.run([sys.executable, "-m", "sah_jax", *command], check=True)
         found[name] = rows_lib.read_rows(workdir / rows_lib.RESULTS_NAME)

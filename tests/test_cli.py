@@ -276,10 +276,10 @@ def test_a_failed_verification_is_an_error(coded, capsys, monkeypatch):
     assert "the machine is on fire" in said
 
 
-def test_only_is_make_or_nothing(capsys, tmp_path):
+def test_a_phase_is_make_or_nothing(capsys, tmp_path):
     (tmp_path / "config.py").write_text(CONFIG)
-    assert "--only is 'verify', expected make" in _refused(
-        capsys, "study", f"--config={tmp_path / 'config.py'}", f"--workdir={tmp_path}", "--only=verify")
+    assert "--phase=verify" in _refused(
+        capsys, "study", f"--config={tmp_path / 'config.py'}", f"--workdir={tmp_path}", "--phase=verify")
 
 
 def test_plan_compiles_for_simulated_devices(tmp_path, capsys):

@@ -1,68 +1,16 @@
-"""Commands on whole studies: study, report, verify, rebuild."""
+"""Commands on whole studies: report, status, verify, rebuild."""
 
 import json
 import pathlib
+import time
+from collections.abc import Callable
 
 from absl import flags
-from ml_collections import config_flags
 
 from sah_jax import errors
 from sah_jax.cli import common
 
-
-def study(arguments: list[str]) -> None:
-    """Runs a study: every point of a config is fitted, written, scored and verified."""
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", None, "The study, such as configs/demo.py.", flag_values=values)
-    flags.DEFINE_string("workdir", None, "Folder for results.jsonl and the points.", flag_values=values)
-    flags.DEFINE_string(
-        "only", "", "make: leave the points pending, for sah verify.", flag_values=values)
-    flags.DEFINE_bool("report", True, "Write the report when the study is finished.", flag_values=values)
-    common.parse(study, values, arguments, [])
-    if values.config is None or values.workdir is None:
-        raise errors.UserError("--config and --workdir are both needed; see sah study --help.")
-    workdir = pathlib.Path(values.workdir)
-    if values.only not in ("", "make"):
-        raise errors.UserError(f"--only is {values.only!r}, expected make, or nothing for the whole study.")
-    from sah_jax.studies import phases, rows
-
-    console, failures = common.console(), []
-    if not values.only and phases.needed():
-        first, failures = phases.run(arguments, workdir, console)
-    else:
-        first = _make(values, workdir, console, failures)
-    # Also where some points failed: the others are there.
-    if values.report and first and not values.only and (workdir / rows.RESULTS_NAME).is_file():
-        _report(values.workdir, console, script_bits=False)
-    if failures:
-        raise errors.UserError(failures[0] if len(failures) == 1 else (
-            f"{len(failures)} failures, the first: {failures[0]}"))
-
-
-def _make(values: flags.FlagValues, workdir: pathlib.Path, console, failures: list[str]) -> bool:
-    """Makes a study's points, and tells what failed; returns whether this process is the first of its job."""
-    import rich.console
-
-    from sah_jax import hosts
-    from sah_jax.studies import fresh
-
-    fresh.end_with_parent()
-    hosts.initialize()
-    from sah_jax.studies import grid, runner
-
-    try:
-        given = values.config.to_dict()
-    except Exception as error:  # a config that failed to load says so when it is used
-        raise errors.UserError(f"--config: {common.one_line(error)}; correct the config.") from error
-    config = grid.parse_config(given)
-    if not hosts.is_first():
-        console = rich.console.Console(quiet=True)
-    try:
-        runner.run(config, workdir, console, verify=not values.only)
-    except errors.UserError as error:
-        failures.append(str(error))
-    return hosts.is_first()
-
+_LOOK_EVERY_S = 1.0
 
 def report(arguments: list[str]) -> None:
     """Writes figure, table and HTML page of a study's folder, and prints the tables."""
@@ -70,10 +18,11 @@ def report(arguments: list[str]) -> None:
     flags.DEFINE_bool(
         "script_bits", False, "Add the sizes of the reference's scripts to the lengths.", flag_values=values)
     (workdir,) = common.parse(report, values, arguments, ["WORKDIR"])
-    _report(workdir, common.console(), values.script_bits)
+    write_report(workdir, common.console(), values.script_bits)
 
 
-def _report(workdir: str, console, script_bits: bool) -> None:
+def write_report(workdir: str, console, script_bits: bool) -> None:
+    """Writes the report of a study's folder, and prints its tables."""
     from sah_jax.reports import report as report_lib
     from sah_jax.reports import tables
     from sah_jax.studies import rows
@@ -85,10 +34,41 @@ def _report(workdir: str, console, script_bits: bool) -> None:
     console.print(f"report: {paths.html.resolve()}", soft_wrap=True, highlight=False)
 
 
+def status(arguments: list[str]) -> None:
+    """Shows how far a study is: points, who works on which, the latest, failures."""
+    values = flags.FlagValues()
+    flags.DEFINE_bool("watch", False, "Go on until nobody works on it.", flag_values=values)
+    (workdir,) = common.parse(status, values, arguments, ["WORKDIR"])
+    console = common.console()
+    if values.watch:
+        watch(pathlib.Path(workdir), console, lambda found: bool(found.working))
+        return
+    from sah_jax.reports import status as page_lib
+    from sah_jax.studies import status as status_lib
+
+    console.print(page_lib.page(status_lib.read(pathlib.Path(workdir))))
+
+
+def watch(workdir: pathlib.Path, console, goes_on: Callable) -> None:
+    """Shows how far a study is, until `goes_on` says of what is known of it that this is enough."""
+    import rich.live
+
+    from sah_jax.reports import status as page_lib
+    from sah_jax.studies import status as status_lib
+
+    with rich.live.Live(console=console, auto_refresh=False) as live:
+        while True:
+            found = status_lib.read(workdir)
+            live.update(page_lib.page(found), refresh=True)
+            if not goes_on(found):
+                return
+            time.sleep(_LOOK_EVERY_S)
+
+
 def verify(arguments: list[str]) -> None:
     """Rebuilds programs in fresh processes and compares digest, length, ledger and score.
 
-    Of a study, points that `sah study --only=make` left pending become rows. In a job of several
+    Of a study, points that `sah study --phase=make` left pending become rows. In a job of several
     hosts, each runs this command; the first one's files count.
     """
     values = flags.FlagValues()

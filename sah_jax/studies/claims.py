@@ -12,6 +12,7 @@ import os
 import pathlib
 import platform
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 
 import filelock
@@ -34,21 +35,23 @@ class Claim:
       started: of the process, in clock ticks since the host started: another process of the same number
         has another.
       space: names the space of process numbers that `process` is one of.
+      lease_s: how long the claim is believed after it was touched, in seconds.
     """
 
     host: str
     process: int
     started: str
     space: str
+    lease_s: float
 
     @classmethod
-    def own(cls) -> "Claim":
+    def own(cls, lease_s: float) -> "Claim":
         """Returns this process's."""
-        return cls(platform.node(), os.getpid(), _started(os.getpid()), _space())
+        return cls(platform.node(), os.getpid(), _started(os.getpid()), _space(), lease_s)
 
     def is_dead(self) -> bool:
         """Whether the process is known to have ended; of another host nothing is known."""
-        here = Claim.own()
+        here = Claim.own(0.0)
         if (self.host, self.space) != (here.host, here.space) or not self.space:
             return False
         return _started(self.process) != self.started
@@ -66,7 +69,7 @@ class Claims:
     """
 
     def __init__(self, workdir: pathlib.Path, lease_s: float = LEASE_S):
-        self._folder, self._lease_s, self._own = workdir / FOLDER, lease_s, Claim.own()
+        self._folder, self._own = workdir / FOLDER, Claim.own(lease_s)
         self._held: set[str] = set()
         self._over = threading.Event()
         with _told(self._folder):
@@ -79,7 +82,7 @@ class Claims:
         """Takes points where nobody works on any of them; returns whether they are this process's now."""
         with _told(self._folder), self._lock:
             now = self._now()
-            if any(self._is_held(name, now) for name in names):
+            if any(_live(self._folder / name, now) for name in set(names) - self._held):
                 return False
             for name in names:
                 self._write(name)
@@ -89,48 +92,21 @@ class Claims:
     def holds(self, name: str) -> bool:
         """Whether a point is still this process's: one that slept too long may have lost it."""
         with _told(self._folder), self._lock:
-            return self._read(name) == self._own
+            return _read(self._folder / name) == self._own
 
     def release(self, names: Iterable[str]) -> None:
         """Lets go of points."""
         with _told(self._folder), self._lock:
             for name in names:
                 self._held.discard(name)
-                if self._read(name) == self._own:
+                if _read(self._folder / name) == self._own:
                     (self._folder / name).unlink(missing_ok=True)
-
-    def live(self) -> dict[str, Claim]:
-        """Returns the points that processes, this one too, work on."""
-        with _told(self._folder), self._lock:
-            now = self._now()
-            names = [path.name for path in sorted(self._folder.iterdir()) if not path.name.startswith(".")]
-            return {name: self._read(name) for name in names if self._is_live(name, now)}
 
     def close(self) -> None:
         """Lets go of everything."""
         self._over.set()
         self._toucher.join()
         self.release(list(self._held))
-
-    def _is_held(self, name: str, now: float) -> bool:
-        return name not in self._held and self._is_live(name, now)
-
-    def _is_live(self, name: str, now: float) -> bool:
-        claim = self._read(name)
-        if claim is None or claim.is_dead():
-            return False
-        try:
-            return now - (self._folder / name).stat().st_mtime < self._lease_s
-        except FileNotFoundError:
-            return False
-
-    def _read(self, name: str) -> Claim | None:
-        try:
-            return Claim(**json.loads((self._folder / name).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError):
-            return None  # of a process that was killed while it wrote
 
     def _write(self, name: str) -> None:
         (self._folder / name).write_text(json.dumps(dataclasses.asdict(self._own)), encoding="utf-8")
@@ -142,11 +118,37 @@ class Claims:
         return clock.stat().st_mtime
 
     def _touch(self) -> None:
-        while not self._over.wait(self._lease_s / _TOUCHES):
+        while not self._over.wait(self._own.lease_s / _TOUCHES):
             for name in list(self._held):
                 # A claim that was taken by another meanwhile is touched in vain: its process does so too.
                 with contextlib.suppress(OSError):
                     os.utime(self._folder / name)
+
+
+def look(workdir: pathlib.Path) -> dict[str, Claim]:
+    """Returns the points of a study's folder that processes work on, by this machine's clock."""
+    found = {path.name: _live(path, time.time()) for path in sorted((workdir / FOLDER).glob("[!.]*"))}
+    return {name: claim for name, claim in found.items() if claim}
+
+
+def _live(path: pathlib.Path, now: float) -> Claim | None:
+    """Returns a claim that holds at a time."""
+    claim = _read(path)
+    if claim is None or claim.is_dead():
+        return None
+    try:
+        return claim if now - path.stat().st_mtime < claim.lease_s else None
+    except FileNotFoundError:
+        return None
+
+
+def _read(path: pathlib.Path) -> Claim | None:
+    try:
+        return Claim(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        return None  # of a process that was killed while it wrote
 
 
 @contextlib.contextmanager

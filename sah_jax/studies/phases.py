@@ -42,7 +42,7 @@ def run(
     Raises:
       UserError: a phase's process broke down.
     """
-    with fresh.start(["study", *arguments, "--only=make"], hosts.job_environment(MAKE)) as made:
+    with fresh.start(["study", *arguments, "--phase=make"], hosts.job_environment(MAKE)) as made:
         made.wait()
     if made.returncode not in (0, errors.EXIT_CODE):
         raise errors.UserError(

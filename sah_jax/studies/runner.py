@@ -19,7 +19,7 @@ import rich.progress
 from sah_jax import errors, hosts, numerics
 from sah_jax.models import base as base_lib
 from sah_jax.studies import claims as claims_lib
-from sah_jax.studies import grid, point, verification
+from sah_jax.studies import grid, point, status, verification
 from sah_jax.studies import results as results_lib
 from sah_jax.studies import rows as rows_lib
 from sah_jax.studies import verifier as verifier_lib
@@ -33,7 +33,7 @@ _LOOK_EVERY_S = 1.0  # at what others have claimed
 
 def run(
     config: grid.StudyConfig, workdir: pathlib.Path, console: rich.console.Console, verify: bool = True,
-    lease_s: float = claims_lib.LEASE_S,
+    lease_s: float = claims_lib.LEASE_S, only: str = "",
 ) -> list[rows_lib.Row]:
     """Makes the points of a study that are not finished yet, and verifies them.
 
@@ -42,7 +42,8 @@ def run(
       workdir: gets results.jsonl and a folder a point.
       console: gets the progress and a line a point.
       verify: False leaves made points pending. In a job of several processes it must be.
-      lease_s: how long the claim of a process on another host is believed that shows no sign of life.
+      lease_s: how long this process's claims are believed on other hosts if it shows no sign of life.
+      only: make the points alone whose model, task or label holds this.
 
     Returns:
       All rows that have a verdict, also those of earlier runs.
@@ -50,18 +51,18 @@ def run(
     Raises:
       UserError: the workdir cannot be used, or (after all others have run) points failed.
     """
-    hosts.from_first(lambda: _make_folder(workdir))
+    total = len(config.models) * sum(1 for _ in grid.points(config))
+    hosts.from_first(lambda: _make_folder(workdir, config, total))
     found = results_lib.Results(workdir, console)
     claims = claims_lib.Claims(workdir, lease_s) if hosts.is_first() else None
     columns = (
         rich.progress.TextColumn("{task.description}"), rich.progress.BarColumn(bar_width=20),
         rich.progress.MofNCompleteColumn(), rich.progress.TimeElapsedColumn(),
         rich.progress.TextColumn("left"), rich.progress.TimeRemainingColumn())
-    total = len(config.models) * sum(1 for _ in grid.points(config))
     try:
         with rich.progress.Progress(*columns, console=console) as progress:
             found.console = progress.console
-            study = _Study(config, found, claims, progress, progress.add_task("study", total=total))
+            study = _Study(config, only, found, claims, progress, progress.add_task("study", total=total))
             if verify:
                 study.verifier = verifier_lib.Verifier(workdir, study.settle)
             waiting = [(model, number) for model in config.models
@@ -78,9 +79,10 @@ def run(
     return found.rows
 
 
-def _make_folder(workdir: pathlib.Path) -> None:
+def _make_folder(workdir: pathlib.Path, config: grid.StudyConfig, total: int) -> None:
     try:
         (workdir / POINTS_FOLDER).mkdir(parents=True, exist_ok=True)
+        status.write(workdir, dataclasses.asdict(config), total)
     except OSError as error:
         raise errors.UserError(
             f"{workdir}: cannot be made ({error.strerror}); choose another workdir.") from error
@@ -92,6 +94,7 @@ class _Study:
 
     Attributes:
       config: what to run.
+      only: of it, see `run`.
       found: its points so far.
       claims: who works on which; None on the hosts of a job that have no files.
       verifier: verifies points meanwhile; None where that comes after.
@@ -99,6 +102,7 @@ class _Study:
     """
 
     config: grid.StudyConfig
+    only: str
     found: results_lib.Results
     claims: claims_lib.Claims | None
     progress: rich.progress.Progress
@@ -108,6 +112,7 @@ class _Study:
     _loaded: dict[str, base_lib.BaseModel] = dataclasses.field(default_factory=dict)
     _names: dict[str, list[list[str]]] = dataclasses.field(default_factory=dict)
     _profiles: dict[str, str] = dataclasses.field(default_factory=dict)
+    _wanted: set[str] = dataclasses.field(default_factory=set)
 
     def go_through(self, waiting: list[tuple[str, int]]) -> list[tuple[str, int]]:
         """Makes what nobody has claimed of some groups, by model and number; returns those left to others."""
@@ -130,8 +135,11 @@ class _Study:
         """Returns the names of the points of each group."""
         if model not in self._names:
             base = self._base(model)
-            self._names[model] = [[one.name(self.config, base.name, base.digest) for one in group]
-                                  for group in grid.groups(self.config)]
+            groups = [[(one.name(self.config, base.name, base.digest), one) for one in group]
+                      for group in grid.groups(self.config)]
+            self._names[model] = [[name for name, _ in group] for group in groups]
+            self._wanted |= {name for group in groups for name, one in group
+                             if self.only in f"{base.name} {one.task} {one.label()}"}
             self._profiles[model] = numerics.digest(base.profile())
         return self._names[model]
 
@@ -141,7 +149,7 @@ class _Study:
         over = {row.point for row in self.found.rows} | set(self.found.failed) | self.handed
         if self.verifier is None:
             over |= {row.point for row in self._pending(model)}
-        return set(names) - over
+        return (set(names) & self._wanted) - over
 
     def _pending(self, model: str) -> list[rows_lib.Row]:
         # Made under another profile, they would not be what this study makes.

@@ -57,25 +57,25 @@ def hold(tmp_path):
         process.wait()
 
 
-def test_what_one_process_holds_no_other_takes(make, hold):
+def test_what_one_process_holds_no_other_takes(make, hold, tmp_path):
     own = make()
     assert own.take(["a", "b"])
     process, taken = hold("b", "c")
     # All of a group or none of it.
-    assert not taken and sorted(own.live()) == ["a", "b"]
+    assert not taken and sorted(claims.look(tmp_path)) == ["a", "b"]
     own.release(["b"])
     process, taken = hold("b", "c")
     assert taken and own.holds("a") and not own.holds("b")
-    assert not own.take(["c", "d"]) and sorted(own.live()) == ["a", "b", "c"]
+    assert not own.take(["c", "d"]) and sorted(claims.look(tmp_path)) == ["a", "b", "c"]
 
 
-def test_what_a_killed_process_held_is_free_at_once(make, hold):
+def test_what_a_killed_process_held_is_free_at_once(make, hold, tmp_path):
     own = make()
     process, taken = hold("a")
     assert taken and not own.take(["a"])
     process.kill()
     process.wait()
-    assert not own.live() and own.take(["a"])
+    assert not claims.look(tmp_path) and own.take(["a"])
 
 
 def test_another_process_of_the_same_number_is_another(make, tmp_path):
@@ -118,7 +118,7 @@ def test_of_many_that_come_at_once_one_takes_a_point(make, tmp_path):
     everyone = [make() for _ in range(8)]
     for number, one in enumerate(everyone):
         # Each as a process of its own.
-        one._own = claims.Claim("elsewhere", number, "0", "")
+        one._own = claims.Claim("elsewhere", number, "0", "", 60.0)
     taken, start = [], threading.Barrier(len(everyone))
 
     def run(number):

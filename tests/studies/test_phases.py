@@ -86,7 +86,7 @@ def test_where_processes_cannot_share_a_device_points_are_verified_after(one_dev
         tmp_path, "nano", {"baseline": ({},), "icl": ({"num_examples": 1}, {"num_examples": 40})})
     work = tmp_path / "work"
     arguments = ["study", f"--config={config}", f"--workdir={work}", "--noreport"]
-    assert cli.main([*arguments, "--only=make"]) == 2
+    assert cli.main([*arguments, "--phase=make"]) == 2
     pending = rows.read_rows(work / results.PENDING_NAME)
     assert [row.experiment_name for row in pending] == ["baseline", "icl"]
     assert not any(row.verified for row in pending) and not (work / rows.RESULTS_NAME).exists()
@@ -105,7 +105,7 @@ def test_where_processes_cannot_share_a_device_points_are_verified_after(one_dev
 def test_pending_points_of_another_profile_are_made_again(tmp_path):
     config = _config(tmp_path, "nano", {"baseline": ({},)})
     work = tmp_path / "work"
-    arguments = ["study", f"--config={config}", f"--workdir={work}", "--only=make"]
+    arguments = ["study", f"--config={config}", f"--workdir={work}", "--phase=make"]
     assert cli.main(arguments) == 0
     (row,) = rows.read_rows(work / results.PENDING_NAME)
     rows.write_rows(work / results.PENDING_NAME, [dataclasses.replace(row, numerics_digest="0" * 64)])
@@ -117,7 +117,7 @@ def test_pending_points_of_another_profile_are_made_again(tmp_path):
 def test_a_pending_point_that_is_refuted_is_a_failure(one_device, tmp_path, capfd):
     config = _config(tmp_path, "nano", {"baseline": ({},)})
     work = tmp_path / "work"
-    assert cli.main(["study", f"--config={config}", f"--workdir={work}", "--only=make"]) == 0
+    assert cli.main(["study", f"--config={config}", f"--workdir={work}", "--phase=make"]) == 0
     (row,) = rows.read_rows(work / results.PENDING_NAME)
     record = sidecar.read(work / row.program)
     record["scores"]["performance"] = 0.987
@@ -131,7 +131,7 @@ def test_a_pending_point_that_is_refuted_is_a_failure(one_device, tmp_path, capf
 def test_a_pending_row_that_was_altered_becomes_no_point(one_device, tmp_path, capfd):
     config = _config(tmp_path, "nano", {"baseline": ({},)})
     work = tmp_path / "work"
-    assert cli.main(["study", f"--config={config}", f"--workdir={work}", "--only=make"]) == 0
+    assert cli.main(["study", f"--config={config}", f"--workdir={work}", "--phase=make"]) == 0
     (row,) = rows.read_rows(work / results.PENDING_NAME)
     rows.write_rows(work / results.PENDING_NAME, [dataclasses.replace(row, performance=1.0)])
     # What a process that was killed while it wrote has left is no point either.
@@ -146,7 +146,8 @@ def test_a_pending_row_that_was_altered_becomes_no_point(one_device, tmp_path, c
 PARENT = """
 import sys, time
 from sah_jax.studies import fresh
-with fresh.start(["study", "--config=" + sys.argv[1], "--workdir=" + sys.argv[2], "--only=make"], {}) as made:
+given = ["study", "--config=" + sys.argv[1], "--workdir=" + sys.argv[2], "--phase=make"]
+with fresh.start(given, {}) as made:
     print(made.pid, flush=True)
     time.sleep(600)
 """
