@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from sah_jax import errors
-from sah_jax.cli import models, plans, programs, studies, study, tasks, texts
+from sah_jax.cli import models, plans, programs, search, studies, study, tasks, texts
 
 USER_ERROR = errors.EXIT_CODE
 INTERRUPTED = 130
@@ -50,7 +50,8 @@ def _usage() -> str:
 
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
-    "study": study.study, "status": studies.status, "verify": studies.verify, "report": studies.report,
+    "study": study.study, "search": search.search, "status": studies.status, "verify": studies.verify,
+    "report": studies.report,
     "inspect": programs.inspect, "run": programs.run, "codelength": texts.codelength,
     "decode": texts.decode, "convert": models.convert, "plan": plans.plan, "data": tasks.data,
     "score": tasks.score, "sample": tasks.sample, "lm_eval": tasks.lm_eval,

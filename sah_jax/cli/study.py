@@ -1,5 +1,6 @@
 """The command that runs a study."""
 
+import dataclasses
 import pathlib
 
 from absl import flags
@@ -63,7 +64,7 @@ def _list(values: flags.FlagValues, workdir: pathlib.Path | None) -> None:
     from sah_jax.studies import listing
 
     printing.print_listing(
-        listing.list_points(_config(values), workdir), common.console(), every_point=values.dry_run)
+        listing.list_points(load_config(values), workdir), common.console(), every_point=values.dry_run)
 
 
 def _launch(
@@ -108,12 +109,14 @@ def _make(values: flags.FlagValues, workdir: pathlib.Path, console, failures: li
 
     fresh.end_with_parent()
     hosts.initialize()
-    from sah_jax.studies import runner
+    from sah_jax.studies import grid, runner, status
 
-    config = _config(values)
+    config = load_config(values)
     if not hosts.is_first():
         console = rich.console.Console(quiet=True)
+    total = len(config.models) * sum(1 for _ in grid.points(config))
     try:
+        hosts.from_first(lambda: status.write(workdir, dataclasses.asdict(config), total))
         runner.run(
             config, workdir, console, verify=not values.phase, lease_s=values.lease, only=values.only)
     except errors.UserError as error:
@@ -121,7 +124,7 @@ def _make(values: flags.FlagValues, workdir: pathlib.Path, console, failures: li
     return hosts.is_first()
 
 
-def _config(values: flags.FlagValues):
+def load_config(values: flags.FlagValues):
     """Returns the study's config, checked."""
     from sah_jax.studies import grid
 

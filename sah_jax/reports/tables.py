@@ -139,6 +139,23 @@ def print_results(
         console.print(table)
 
 
+def print_frontier(
+    rows: Sequence[Row], console: rich.console.Console, scores: Sequence[float] = (), *,
+    add_script_bits: bool = True,
+) -> None:
+    """Prints the frontier of one (model, task), and how short programs of some scores are."""
+    table = new_table("Frontier", "Family", ">Bits", ">Selection score", "Point")
+    for row in frontier.pareto(rows, add_script_bits=add_script_bits):
+        add_row(table, style.family_style(row.experiment_name).label,
+                f"{frontier.total_bits(row, add_script_bits):,}",
+                style.format_score(row.selection_performance), row.point)
+    console.print(table)
+    for score in scores:
+        witness = frontier.complexity(rows, score, add_script_bits=add_script_bits)
+        length = f"{frontier.total_bits(witness, add_script_bits):,} bits" if witness else "not reached"
+        console.print(f"score {style.format_score(score)}: {length}", highlight=False)
+
+
 def format_level(entry: Complexity) -> str:
     """Formats the score of an entry, with the share of the best that it stands for."""
     share = "" if entry.share is None else f" ({entry.share:.0%})"

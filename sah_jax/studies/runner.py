@@ -19,7 +19,7 @@ import rich.progress
 from sah_jax import errors, hosts, numerics
 from sah_jax.models import base as base_lib
 from sah_jax.studies import claims as claims_lib
-from sah_jax.studies import grid, point, status, verification
+from sah_jax.studies import grid, point, verification
 from sah_jax.studies import results as results_lib
 from sah_jax.studies import rows as rows_lib
 from sah_jax.studies import verifier as verifier_lib
@@ -51,8 +51,8 @@ def run(
     Raises:
       UserError: the workdir cannot be used, or (after all others have run) points failed.
     """
-    total = len(config.models) * sum(1 for _ in grid.points(config))
-    hosts.from_first(lambda: _make_folder(workdir, config, total))
+    total = len(config.models) * sum(1 for _ in grid.points(config)) if not only else None
+    hosts.from_first(lambda: _make_folder(workdir))
     found = results_lib.Results(workdir, console)
     claims = claims_lib.Claims(workdir, lease_s) if hosts.is_first() else None
     columns = (
@@ -75,14 +75,13 @@ def run(
         if claims is not None:
             claims.close()
     found.refresh()
-    found.check(total)
+    found.check(len(study.wanted))
     return found.rows
 
 
-def _make_folder(workdir: pathlib.Path, config: grid.StudyConfig, total: int) -> None:
+def _make_folder(workdir: pathlib.Path) -> None:
     try:
         (workdir / POINTS_FOLDER).mkdir(parents=True, exist_ok=True)
-        status.write(workdir, dataclasses.asdict(config), total)
     except OSError as error:
         raise errors.UserError(
             f"{workdir}: cannot be made ({error.strerror}); choose another workdir.") from error
@@ -99,6 +98,7 @@ class _Study:
       claims: who works on which; None on the hosts of a job that have no files.
       verifier: verifies points meanwhile; None where that comes after.
       handed: the points that were handed to it.
+      wanted: the points that are to be made, as far as their models have been looked at.
     """
 
     config: grid.StudyConfig
@@ -109,10 +109,10 @@ class _Study:
     bar: rich.progress.TaskID
     verifier: verifier_lib.Verifier | None = None
     handed: set[str] = dataclasses.field(default_factory=set)
+    wanted: set[str] = dataclasses.field(default_factory=set)
     _loaded: dict[str, base_lib.BaseModel] = dataclasses.field(default_factory=dict)
     _names: dict[str, list[list[str]]] = dataclasses.field(default_factory=dict)
     _profiles: dict[str, str] = dataclasses.field(default_factory=dict)
-    _wanted: set[str] = dataclasses.field(default_factory=set)
 
     def go_through(self, waiting: list[tuple[str, int]]) -> list[tuple[str, int]]:
         """Makes what nobody has claimed of some groups, by model and number; returns those left to others."""
@@ -138,7 +138,7 @@ class _Study:
             groups = [[(one.name(self.config, base.name, base.digest), one) for one in group]
                       for group in grid.groups(self.config)]
             self._names[model] = [[name for name, _ in group] for group in groups]
-            self._wanted |= {name for group in groups for name, one in group
+            self.wanted |= {name for group in groups for name, one in group
                              if self.only in f"{base.name} {one.task} {one.label()}"}
             self._profiles[model] = numerics.digest(base.profile())
         return self._names[model]
@@ -149,7 +149,7 @@ class _Study:
         over = {row.point for row in self.found.rows} | set(self.found.failed) | self.handed
         if self.verifier is None:
             over |= {row.point for row in self._pending(model)}
-        return (set(names) & self._wanted) - over
+        return (set(names) & self.wanted) - over
 
     def _pending(self, model: str) -> list[rows_lib.Row]:
         # Made under another profile, they would not be what this study makes.
@@ -232,5 +232,7 @@ class _Study:
         self.progress.update(self.bar, description=f"{label}: {line}"[:70])
 
     def _show_count(self) -> None:
-        waiting = 0 if self.verifier else len(self.found.pending)
-        self.progress.update(self.bar, completed=len(self.found.rows) + len(self.found.failed) + waiting)
+        over = {row.point for row in self.found.rows} | set(self.found.failed)
+        if self.verifier is None:
+            over |= {row.point for row in self.found.pending}
+        self.progress.update(self.bar, completed=len(over & self.wanted))

@@ -47,7 +47,16 @@ class Status:
 
 
 def write(workdir: pathlib.Path, config: dict, total: int) -> None:
-    """Notes what is run in a study's folder."""
+    """Notes what is run in a study's folder, which is made where there is none.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.UserError(
+            f"{workdir}: cannot be made ({error.strerror}); choose another workdir.") from error
     rows_lib.replace_text(
         workdir / STUDY_NAME, json.dumps({"points": total, "config": config}, indent=1, sort_keys=True))
 

@@ -1,0 +1,109 @@
+"""Running a search: its programs are points of a study, made, verified and kept like all others."""
+
+import dataclasses
+import pathlib
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import rich.console
+
+from sah_jax import errors
+from sah_jax.models import sources
+from sah_jax.studies import frontier, grid, results, runner, search
+from sah_jax.studies import rows as rows_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How much a search may make.
+
+    Attributes:
+      runs: points, those that are there already too.
+      hours: of wall time; 0 for any.
+      batch: candidates at a time.
+    """
+
+    runs: int
+    hours: float = 0.0
+    batch: int = 2
+
+
+def run(
+    config: grid.StudyConfig, workdir: pathlib.Path, console: rich.console.Console, budget: Budget,
+    targets: Sequence[float] = (), shares: Sequence[float] = search.SHARES,
+    warm: Sequence[frontier.Row] = (),
+    show: Callable[[list[rows_lib.Row], search.Search], None] = lambda rows, found: None,
+) -> list[rows_lib.Row]:
+    """Makes programs of a config's settings until the budget is spent or no other is worth a run.
+
+    Args:
+      config: of one model and one task; each of its settings, with all seeds, is a candidate.
+      workdir: as of a study; what it holds of the config counts as made.
+      console: gets the progress.
+      budget: when to stop.
+      targets, shares: see `search.Search`.
+      warm: rows of other studies, whose frontiers say what to make first.
+      show: called after each batch with the rows so far.
+
+    Returns:
+      The rows, in the order of their making.
+
+    Raises:
+      UserError: the config is of several models or tasks, or the workdir cannot be used.
+    """
+    if len(config.models) != 1 or len(config.tasks) != 1:
+        raise errors.UserError(
+            f"A search got {len(config.models)} models and {len(config.tasks)} tasks, expected one of each; "
+            "name them with --config.models and --config.tasks.")
+    candidates = [search.Candidate(family, setting) for family, settings in config.families.items()
+                  for setting in settings]
+    found, started = search.Search(candidates, targets, shares), time.monotonic()
+    good = [(row.experiment_name, row.strategy_hparams) for row in frontier.pareto(warm)]
+    found.prefer([one for one in candidates if (one.family, dict(one.setting)) in good])
+    rows = _rows(workdir, config)
+    _tell(found, candidates, rows)
+    while len(rows) < budget.runs and not (
+            budget.hours and time.monotonic() - started > 3600 * budget.hours):
+        left = (budget.runs - len(rows)) // len(config.seeds)
+        asked = found.ask(min(budget.batch, left))
+        if not asked:
+            break
+        try:
+            runner.run(dataclasses.replace(config, families=_grouped(asked)), workdir, console)
+        except errors.UserError:
+            pass  # told by the runner, point by point; the others are there
+        rows = _rows(workdir, config)
+        _tell(found, asked, rows)
+        for one in asked:
+            if not found.knows(one):
+                found.tell_failed(one)
+        show(rows, found)
+    return rows
+
+
+def _rows(workdir: pathlib.Path, config: grid.StudyConfig) -> list[rows_lib.Row]:
+    """Returns the verified rows of a config's model and task."""
+    model = sources.find(config.models[0], weights=False).name
+    return [row for row in results.read(workdir).rows
+            if row.verified and (row.model_name, row.dataset_name) == (model, config.tasks[0])]
+
+
+def _tell(
+    found: search.Search, candidates: Sequence[search.Candidate], rows: Sequence[rows_lib.Row]
+) -> None:
+    """Tells a search what its candidates came to, a mean over seeds; nothing of those not tried."""
+    for one in candidates:
+        own = [row for row in rows if (row.experiment_name, row.strategy_hparams) == (
+            one.family, dict(one.setting))]
+        if own:
+            mean = lambda name, own=own: statistics.fmean(getattr(row, name) for row in own)
+            found.tell(one, mean("bits"), mean("selection_performance"))
+
+
+def _grouped(candidates: Sequence[search.Candidate]) -> dict[str, tuple]:
+    """Returns candidates as the families of a config."""
+    families: dict[str, tuple] = {}
+    for one in candidates:
+        families[one.family] = (*families.get(one.family, ()), dict(one.setting))
+    return families

@@ -1,0 +1,46 @@
+"""`sah search`: programs of a study, as many as the budget says, and no more the second time."""
+
+import pytest
+
+from sah_jax import cli
+from sah_jax.studies import rows
+
+CONFIG = """
+import ml_collections
+
+def get_config():
+    return ml_collections.ConfigDict({
+        "models": ("nano",), "dtype": "float32", "tasks": ("nano_math",), "seeds": (0,),
+        "num_selection": 4, "num_test": 2, "selection": "selection", "check": False,
+        "families": {"baseline": ({},), "icl": tuple({"num_examples": number} for number in (1, 2, 3, 40))}})
+"""
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    (tmp_path / "config.py").write_text(CONFIG)
+    return ["search", f"--config={tmp_path / 'config.py'}", f"--workdir={tmp_path / 'work'}", "--noreport"]
+
+
+def test_a_search_makes_as_many_programs_as_its_budget_says(arguments, tmp_path, capfd):
+    assert cli.main([*arguments, "--runs=3", "--targets=0.5,1.1"]) == 0
+    found = rows.read_rows(tmp_path / "work" / rows.RESULTS_NAME)
+    # One of each family first.
+    assert [row.experiment_name for row in found] == ["baseline", "icl", "icl"]
+    assert all(row.verified for row in found)
+    out = capfd.readouterr().out
+    assert "3 programs made" in out and "score 1.10: not reached" in out and "Frontier" in out
+    # What is there counts; a longer search goes on, and a point that fails does not end it.
+    assert cli.main([*arguments, "--runs=3"]) == 0
+    assert len(rows.read_rows(tmp_path / "work" / rows.RESULTS_NAME)) == 3
+    capfd.readouterr()
+    assert cli.main([*arguments, "--runs=9", "--targets=1.1"]) == 0
+    assert "num_examples is 40" in capfd.readouterr().out
+
+
+def test_what_is_wrong_is_named(arguments, tmp_path, capfd):
+    assert cli.main([*arguments, "--targets=high"]) == 2
+    assert "--targets is ['high'], expected numbers" in capfd.readouterr().err
+    (tmp_path / "config.py").write_text(CONFIG.replace('("nano_math",)', '("nano_math", "nano_follow")'))
+    assert cli.main(arguments) == 2
+    assert "1 models and 2 tasks, expected one of each" in capfd.readouterr().err
