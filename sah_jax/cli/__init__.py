@@ -51,8 +51,7 @@ def _usage() -> str:
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "study": study.study, "search": search.search, "status": studies.status, "verify": studies.verify,
-    "report": studies.report,
-    "inspect": programs.inspect, "run": programs.run, "codelength": texts.codelength,
-    "decode": texts.decode, "convert": models.convert, "plan": plans.plan, "data": tasks.data,
-    "score": tasks.score, "sample": tasks.sample, "lm_eval": tasks.lm_eval,
-    "rebuild": studies.rebuild}
+    "report": studies.report, "inspect": programs.inspect, "run": programs.run,
+    "compare": programs.compare, "codelength": texts.codelength, "decode": texts.decode,
+    "convert": models.convert, "plan": plans.plan, "data": tasks.data, "score": tasks.score,
+    "sample": tasks.sample, "lm_eval": tasks.lm_eval, "rebuild": studies.rebuild}

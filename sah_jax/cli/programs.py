@@ -1,4 +1,4 @@
-"""Commands on one program: inspect, run."""
+"""Commands on one program or two: inspect, run, compare."""
 
 import pathlib
 import sys
@@ -62,3 +62,13 @@ def run(arguments: list[str]) -> None:
             base, decoded.adapted.variables(base), (line for line in lines if line),
             context=decoded.adapted.context, max_new_tokens=values.max_new_tokens, stop=stop):
         print(answer.strip(), flush=True)
+
+
+def compare(arguments: list[str]) -> None:
+    """Says whether one program of a study scores better than another, item by item of the test split."""
+    first, second = common.parse(compare, flags.FlagValues(), arguments, ["PROGRAM", "OTHER"])
+    from sah_jax.studies import pairs
+
+    task, found = pairs.compare(pathlib.Path(first), pathlib.Path(second))
+    print(f"{task}: {found.value:+.4f} ± {found.stderr:.4f} over {found.num:,} test items, "
+          f"p = {found.p_value:.3g} (paired, approximate randomisation)")
