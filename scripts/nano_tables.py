@@ -38,7 +38,8 @@ def main() -> None:
     rows.sort(key=lambda row: order[row.model_name])
     text = "\n\n".join(_tables(rows, task) for task in dict.fromkeys(row.dataset_name for row in rows))
     markdown.fill(PAGE, "study", text)
-    figures.draw_frontier(rows, add_script_bits=False).savefig(FIGURE, dpi=_DPI)
+    figure = figures.draw("frontier", rows, add_script_bits=False)
+    figures.save(figure, FIGURE.with_suffix(""), ("png",), dpi=_DPI)
 
 
 def _tables(rows: list[rows_lib.Row], task: str) -> str:

@@ -15,7 +15,7 @@ from sah_jax import errors, numerics
 def parse(
     command: Callable, values: flags.FlagValues, arguments: list[str], names: Sequence[str]
 ) -> list[str]:
-    """Parses a command's flags; returns exactly the positional arguments that `names` lists.
+    """Parses a command's flags; returns the positional arguments that `names` lists, [NAME] if it is there.
 
     Raises:
       UserError: they are others, or a flag is wrong.
@@ -30,7 +30,7 @@ def parse(
     if values.help:
         print(f"sah {name} {' '.join(names)}\n{command.__doc__}\n{values.get_help()}")
         raise SystemExit(0)
-    if len(positional) != len(names):
+    if not sum(name[0] != "[" for name in names) <= len(positional) <= len(names):
         raise errors.UserError(
             f"got the arguments {positional}, expected {' '.join(names) or 'flags only'}; "
             f"see sah {name} --help.")

@@ -37,12 +37,13 @@ def search(arguments: list[str]) -> None:
     config, workdir, console = study.load_config(values), pathlib.Path(values.workdir), common.console()
     workdir.mkdir(parents=True, exist_ok=True)
     warm = rows_lib.read_rows(values.warm) if values.warm else []
-    show = lambda rows, found: tables.print_frontier(rows, console, found.targets(), add_script_bits=False)
+    show = lambda rows, found: tables.print_frontier(
+        rows, console, found.targets(), add_script_bits=False)
     budget = search_runner.Budget(values.runs, values.hours, values.batch)
     rows = search_runner.run(config, workdir, console, budget, targets, shares, warm, show)
     console.print(f"{len(rows)} programs made", highlight=False)
     if values.report and rows:
-        studies.write_report(values.workdir, console, script_bits=False)
+        studies.write_report(values.workdir, console)
 
 
 def _numbers(values: flags.FlagValues, name: str) -> tuple[float, ...]:

@@ -13,25 +13,46 @@ from sah_jax.cli import common
 _LOOK_EVERY_S = 1.0
 
 def report(arguments: list[str]) -> None:
-    """Writes figure, table and HTML page of a study's folder, and prints the tables."""
+    """Writes the figures, tables and HTML page of a study's folder, and prints the tables."""
     values = flags.FlagValues()
     flags.DEFINE_bool(
-        "script_bits", False, "Add the sizes of the reference's scripts to the lengths.", flag_values=values)
-    (workdir,) = common.parse(report, values, arguments, ["WORKDIR"])
-    write_report(workdir, common.console(), values.script_bits)
+        "script_bits", True, "Add the sizes of the reference's scripts to the lengths.", flag_values=values)
+    flags.DEFINE_multi_string(
+        "add", [], "Another file of rows to pool with, of a study or as the reference releases them; may be "
+        "repeated, and stand alone.", flag_values=values)
+    flags.DEFINE_string("out", None, "Folder to write to; default: WORKDIR/report.", flag_values=values)
+    flags.DEFINE_list("figures", ["all"], "Which figures, by name.", flag_values=values)
+    flags.DEFINE_multi_string(
+        "lineage", [], "NAME:RANDOM,PRETRAINED,POSTTRAINED: models that are stages of one; may be repeated.",
+        flag_values=values)
+    workdir = common.parse(report, values, arguments, ["[WORKDIR]"])
+    if not workdir and not values.add:
+        raise errors.UserError("WORKDIR or --add is needed; see sah report --help.")
+    from sah_jax.reports import figures
+    from sah_jax.studies import lineages
+
+    names = figures.NAMES if values.figures == ["all"] else tuple(values.figures)
+    if unknown := sorted(set(names) - set(figures.NAMES)):
+        raise errors.UserError(
+            f"--figures has {unknown[0]!r}, expected all or some of {', '.join(figures.NAMES)}.")
+    known = (*lineages.KNOWN, *map(lineages.parse, values.lineage))
+    write_report(
+        workdir[0] if workdir else None, common.console(), out=values.out, add=values.add, known=known,
+        names=names, add_script_bits=values.script_bits)
 
 
-def write_report(workdir: str, console, script_bits: bool) -> None:
-    """Writes the report of a study's folder, and prints its tables."""
+def write_report(workdir: str | None, console, **options) -> None:
+    """Writes a report, see `sah_jax.reports.report`, and prints its tables."""
     from sah_jax.reports import report as report_lib
     from sah_jax.reports import tables
-    from sah_jax.studies import rows
 
-    paths = report_lib.write_report(workdir, add_script_bits=script_bits)
-    found = rows.read_rows(pathlib.Path(workdir) / rows.RESULTS_NAME)
-    tables.print_results(found, console, add_script_bits=script_bits)
-    tables.print_complexity(found, console, add_script_bits=script_bits)
-    console.print(f"report: {paths.html.resolve()}", soft_wrap=True, highlight=False)
+    found = report_lib.write_report(workdir, **options)
+    script_bits = options.get("add_script_bits", True)
+    # Of another system's rows there may be thousands.
+    own = [row for row in found.rows if not row.reported]
+    tables.print_results(own, console, add_script_bits=script_bits)
+    tables.print_complexity(found.rows, console, add_script_bits=script_bits)
+    console.print(f"report: {found.html.resolve()}", soft_wrap=True, highlight=False)
 
 
 def status(arguments: list[str]) -> None:

@@ -53,7 +53,7 @@ def study(arguments: list[str]) -> None:
         first = _make(values, workdir, console, failures)
     # Also where some points failed: the others are there.
     if values.report and first and not values.phase and (workdir / rows.RESULTS_NAME).is_file():
-        studies.write_report(values.workdir, console, script_bits=False)
+        studies.write_report(values.workdir, console)
     if failures:
         raise errors.UserError(failures[0] if len(failures) == 1 else (
             f"{len(failures)} failures, the first: {failures[0]}"))
@@ -71,20 +71,28 @@ def _launch(
     values: flags.FlagValues, arguments: list[str], workdir: pathlib.Path, console, failures: list[str]
 ) -> bool:
     """Starts the processes, shows how far they are until all have ended, and tells what failed."""
+    from sah_jax.cli import INTERRUPTED
     from sah_jax.studies import launchers
     from sah_jax.studies import status as status_lib
 
     kind, number = launchers.parse(values.launcher)
     options = launchers.parse_options(values.launcher_options)
+    load_config(values)  # what is wrong with it is said here, not in each process's log
     kept = _without(arguments, _LAUNCH_FLAGS)
     processes = launchers.start(kind, number, ["study", *kept, "--noreport"], workdir, options)
     try:
         studies.watch(workdir, console, lambda found: processes.running() > 0)
     except KeyboardInterrupt:
-        processes.stop()
-        raise
-    failures += processes.failures()
-    failures += status_lib.read(workdir).failed.values()
+        cancel = processes.stop()
+        if not cancel:
+            raise
+        console.print(
+            f"The jobs go on: sah status {workdir} --watch shows how far they are, {cancel} cancels them.",
+            soft_wrap=True, highlight=False)
+        raise SystemExit(INTERRUPTED) from None
+    failed = list(status_lib.read(workdir).failed.values())
+    # A process whose points failed ends as one that could not start; the points are told themselves.
+    failures += processes.failures((0, errors.EXIT_CODE) if failed else (0,)) + failed
     return True
 
 

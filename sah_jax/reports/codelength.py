@@ -105,8 +105,7 @@ def write(codelength: Codelength, folder: str | os.PathLike[str]) -> CodelengthP
         html=folder / "codelength.html", json=folder / "codelength.json",
         texts=folder / "texts.csv", tokens=folder / "tokens.csv")
     numbers, each = summary(codelength), totals(codelength)
-    names = [path.name for path in dataclasses.astuple(paths)]
-    with pages.staged(folder, "the codelength", names) as making:
+    with pages.staged(folder, "the codelength") as making:
         record = json.dumps({**numbers, "each_text": each}, indent=1, allow_nan=False)
         pages.write_text(making / paths.json.name, record + "\n")
         _write_csv(making / paths.texts.name, _TEXT_COLUMNS, (one.values() for one in each))

@@ -1,18 +1,20 @@
 """The HTML page of a study: one file that loads nothing and traces every number to a file.
 
-The template holds the words and the look; this file turns rows and ledgers into what the
-template prints. Names come from users, so the template escapes everything it is given.
+The templates hold the words and the look; this file turns rows and ledgers into what they print. Names
+come from users, so the templates escape everything they are given.
 """
 
 import base64
 import dataclasses
-import json
+import pathlib
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sah_jax.reports import ledger_views, pages, style, tables
+from sah_jax.reports import anchors as anchors_lib
+from sah_jax.reports import derived_page, ledger_views, page_data, pages, samples, style, tables
 from sah_jax.reports.parts import Part
-from sah_jax.studies import frontier, sidecar
+from sah_jax.studies import derived, frontier, lineages, reported, sidecar
 from sah_jax.studies import rows as rows_lib
 
 Row = rows_lib.Row
@@ -38,51 +40,62 @@ class Program:
 
 
 def render(
-    title: str, programs: Sequence[Program], table: Sequence[tables.Complexity],
-    figure_png: bytes, *, add_script_bits: bool = True,
+    title: str, programs: Sequence[Program], table: Sequence[tables.Complexity], *,
+    reported_rows: Sequence[reported.ReportedRow] = (),
+    figures: Mapping[str, bytes] = types.MappingProxyType({}),
+    known: Sequence[lineages.Lineage] = lineages.KNOWN, add_script_bits: bool = True,
 ) -> str:
     """Returns the page.
 
     Args:
       title: what the study is called.
       programs: the points of the study.
-      table: C(T, s | M), as `tables.complexity_table` returns it.
-      figure_png: the frontier figure.
-      add_script_bits: whether a length counts the script.
+      table: C(T, s | M) of all these rows, as `tables.complexity_table` returns it.
+      reported_rows: points without files, beside those of the study.
+      figures: static figures by name, each the bytes of a PNG or an SVG.
+      known: lineages of models, for what is derived from several stages of one.
+      add_script_bits: whether a length counts the script; in the figure the reader can switch.
 
     Returns:
-      HTML that holds its figure, style and script itself.
+      HTML that holds its data, figures, style and script itself.
+
+    Raises:
+      UserError: the samples of a sidecar are none; the sentence names the file.
+      ValueError: a figure is neither PNG nor SVG.
     """
-    rows = [program.row for program in programs]
-    anchors = {row.point: f"program-{index}" for index, row in enumerate(rows, start=1)}
-    chosen = {row.point for row in frontier.pareto(rows, add_script_bits=add_script_bits)}
-    # The programs that a reader comes for are drawn first.
-    order = sorted(range(len(rows)), key=lambda index: rows[index].point not in chosen)
-    drawn = ledger_views.select({index: programs[index].views for index in order})
+    rows = [*(program.row for program in programs), *reported_rows]
+    anchors = anchors_lib.Anchors(rows)
+    chosen = {anchors.of(row) for row in frontier.pareto(rows, add_script_bits=add_script_bits)}
     return pages.render(
         "report.html.j2",
         title=title,
         add_script_bits=add_script_bits,
         counts={
             "points": len(rows), "verified": sum(row.verified for row in rows),
-            "models": len({row.model_name for row in rows}),
+            "reported": len(reported_rows), "models": len({row.model_name for row in rows}),
             "tasks": len({row.dataset_name for row in rows})},
-        warnings=_warnings(rows),
-        figure=base64.b64encode(figure_png).decode("ascii"),
-        figure_pixels=_png_width(figure_png),
+        warnings=_warnings([program.row for program in programs], len(reported_rows)),
+        figure=page_data.figure(rows, anchors, add_script_bits=add_script_bits),
+        images=[{"name": name, "uri": _data_uri(name, content)} for name, content in figures.items()],
         complexity=[_pivot(task, table, anchors)
                     for task in dict.fromkeys(entry.task for entry in table)],
+        derivations=_derivations(rows, anchors, known, add_script_bits),
         most_parts=sidecar.MAX_VIEW_PARTS,
-        points=[_point(program, anchors, chosen, drawn[index], add_script_bits)
-                for index, program in enumerate(programs)])
+        points=[_line(row, anchors, chosen, add_script_bits) for row in rows],
+        entries=_entries(programs, anchors, chosen))
 
 
-def _png_width(content: bytes) -> int:
-    # The first chunk of a PNG is its header, which starts with the width.
-    return int.from_bytes(content[16:20], "big")
+def _data_uri(name: str, content: bytes) -> str:
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        kind = "png"
+    elif content.lstrip().startswith((b"<?xml", b"<svg")):
+        kind = "svg+xml"
+    else:
+        raise ValueError(f"figures: got {name!r} with {content[:8]!r}, expected the bytes of a PNG or an SVG")
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _warnings(rows: Sequence[Row]) -> list[str]:
+def _warnings(rows: Sequence[Row], num_reported: int) -> list[str]:
     """Returns what a reader has to know before believing the page."""
     warnings = []
     if unverified := sum(not row.verified for row in rows):
@@ -94,6 +107,11 @@ def _warnings(rows: Sequence[Row]) -> list[str]:
         warnings.append(
             f"{on_test} of {len(rows)} points were selected on the test split itself, so their "
             "test scores are optimistic.")
+    if num_reported:
+        warnings.append(
+            f"{num_reported} of {len(rows) + num_reported} points are reported by another system, without "
+            "files: their lengths and scores are taken at their word, and they were selected on the test "
+            "split. They count, and are drawn half filled.")
     for model in dict.fromkeys(row.model_name for row in rows):
         bases = {row.base_digest for row in rows if row.model_name == model}
         if len(bases) > 1:
@@ -104,7 +122,7 @@ def _warnings(rows: Sequence[Row]) -> list[str]:
 
 
 def _pivot(
-    task: str, table: Sequence[tables.Complexity], anchors: dict[str, str]
+    task: str, table: Sequence[tables.Complexity], anchors: anchors_lib.Anchors
 ) -> dict[str, Any]:
     """Turns the entries of one task into one line a score and one column a model."""
     entries = [entry for entry in table if entry.task == task]
@@ -114,35 +132,56 @@ def _pivot(
     models = list(dict.fromkeys(entry.model for entry in entries))
     return {
         "task": task, "models": models,
-        "lines": [{"level": level,
-                   "cells": [_witness(cells[model], anchors) for model in models]}
+        "lines": [{"level": level, "cells": [_witness(cells[model], anchors) for model in models]}
                   for level, cells in lines.items()]}
 
 
-def _witness(entry: tables.Complexity, anchors: dict[str, str]) -> dict[str, Any] | None:
-    if entry.witness is None:
-        return None
-    look = style.family_style(entry.witness.experiment_name)
-    return {
-        "bits": entry.bits, "family": look.label, "color": look.color,
-        "estimate": tables.format_estimate(entry.witness),
-        "anchor": anchors[entry.witness.point]}
+def _witness(entry: tables.Complexity, anchors: anchors_lib.Anchors) -> dict[str, Any] | None:
+    return entry.witness and anchors.link(entry.witness, entry.bits)
 
 
-def _point(
-    program: Program, anchors: dict[str, str], chosen: set[str], drawn: set[str], add_script_bits: bool
+def _derivations(
+    rows: Sequence[frontier.Row], anchors: anchors_lib.Anchors, known: Sequence[lineages.Lineage],
+    add_script_bits: bool,
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Returns what is derived, of all methods and, if there are others, of the paper's main ones."""
+    main = derived.main_methods(rows)
+    sets = {"all methods": rows} | ({"the paper's main methods": main} if len(main) < len(rows) else {})
+    return {methods: derived_page.tables(own, anchors, known, add_script_bits=add_script_bits)
+            for methods, own in sets.items()}
+
+
+def _line(
+    row: frontier.Row, anchors: anchors_lib.Anchors, chosen: set[str], add_script_bits: bool
 ) -> dict[str, Any]:
-    row, fields = program.row, _fields(program)
-    colors = {field["name"]: field["color"] for field in fields}
-    look = style.family_style(row.experiment_name)
-    return {
-        "row": row, "anchor": anchors[row.point], "family": look.label, "view": look.view,
-        "color": look.color, "on_frontier": row.point in chosen,
-        "total_bits": frontier.total_bits(row, add_script_bits),
-        "estimate": tables.format_estimate(row),
-        "settings": _printed(row.strategy_hparams), "profile": _printed(program.profile),
-        "notes": _printed(program.notes), "fields": fields,
-        "views": ledger_views.draw(program.views, drawn, colors)}
+    """Returns a line of the table of all points."""
+    return anchors.link(row, frontier.total_bits(row, add_script_bits)) | {
+        "row": row, "on_frontier": anchors.of(row) in chosen}
+
+
+def _entries(
+    programs: Sequence[Program], anchors: anchors_lib.Anchors, chosen: set[str]
+) -> list[dict[str, Any]]:
+    """Returns what the page tells of each program file."""
+    # The programs that a reader comes for are drawn first.
+    order = sorted(range(len(programs)), key=lambda index: anchors.of(programs[index].row) not in chosen)
+    drawn = ledger_views.select({index: programs[index].views for index in order})
+    answers = {index: samples.parse(
+        programs[index].notes, sidecar.path_for(pathlib.PurePath(programs[index].row.program)))
+        for index in order}
+    shown = samples.select(answers)
+    entries = []
+    for index, program in enumerate(programs):
+        row, fields = program.row, _fields(program)
+        colors = {field["name"]: field["color"] for field in fields}
+        notes = {key: value for key, value in program.notes.items() if key != samples.KEY}
+        entries.append(anchors.link(row, row.bits) | {
+            "row": row, "view": style.view_of(row.experiment_name),
+            "settings": page_data.printed(row.strategy_hparams),
+            "profile": page_data.printed(program.profile), "notes": page_data.printed(notes),
+            "fields": fields, "views": ledger_views.draw(program.views, drawn[index], colors),
+            "samples": answers[index], "samples_shown": index in shown})
+    return entries
 
 
 def _fields(program: Program) -> list[dict[str, Any]]:
@@ -159,8 +198,3 @@ def _fields(program: Program) -> list[dict[str, Any]]:
             "start": start / program.row.bits if program.row.bits else 0.0})
         start += entry.bits
     return fields
-
-
-def _printed(record: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(key, value if isinstance(value, str) else json.dumps(value))
-            for key, value in record.items()]

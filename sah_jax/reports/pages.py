@@ -6,7 +6,7 @@ import os
 import pathlib
 import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 import jinja2
@@ -26,13 +26,14 @@ def environment() -> jinja2.Environment:
     made.filters.update(
         score=style.format_score, size=style.format_bytes, thousands="{:,}".format,
         tenths="{:,.1f}".format, thousandths="{:,.3f}".format, percent="{:.1%}".format)
+    made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     made.globals.update(shade_colors=shading.COLORS, shade_labels=shading.LABELS)
     # Not shading.visible, which a token's spaces need: here control characters only.
-    made.finalize = _printable
+    made.finalize = printable
     return made
 
 
-def _printable(value: Any) -> Any:
+def printable(value: Any) -> Any:
     """Returns a value with a sign for every control character and half of a surrogate pair."""
     if not isinstance(value, str) or isinstance(value, markupsafe.Markup):
         return value
@@ -53,7 +54,7 @@ def render(template: str, **values: Any) -> str:
 
 
 @contextlib.contextmanager
-def staged(folder: pathlib.Path, what: str, names: Iterable[str]) -> Iterator[pathlib.Path]:
+def staged(folder: pathlib.Path, what: str) -> Iterator[pathlib.Path]:
     """Yields an empty folder for files that then take their places in `folder` together.
 
     All files are made before the first of them takes its place, so a failure leaves what
@@ -62,7 +63,6 @@ def staged(folder: pathlib.Path, what: str, names: Iterable[str]) -> Iterator[pa
     Args:
       folder: where they go; made if it is not there.
       what: what is written, for the sentence of the error.
-      names: the files.
 
     Raises:
       UserError: they cannot be written.
@@ -72,8 +72,8 @@ def staged(folder: pathlib.Path, what: str, names: Iterable[str]) -> Iterator[pa
         # Within the folder, because a rename is atomic only within one file system.
         with tempfile.TemporaryDirectory(prefix=".making-", dir=folder) as making:
             yield pathlib.Path(making)
-            for name in names:
-                os.replace(pathlib.Path(making) / name, folder / name)
+            for path in sorted(pathlib.Path(making).iterdir()):
+                os.replace(path, folder / path.name)
     except OSError as error:
         raise errors.UserError(
             f"{folder}: got {error.strerror or error} while writing {what}, expected a "

@@ -1,28 +1,36 @@
-"""Writes the report of a study, after checking every row against its program file.
+"""Writes the report of a study, or of several pooled: figures, tables, a page, and data for programs.
 
-Nothing is reported that the files do not bear out: the size and digest of each program file
-and the sum of its ledger must be what its row says.
+Nothing is reported that the files do not bear out, see `sah_jax.reports.evidence`.
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
-from typing import Any
+from collections.abc import Sequence
 
 from sah_jax import errors
-from sah_jax.reports import figures, html, pages, parts, tables
+from sah_jax.reports import evidence, exports, figures, html, latex, pages, tables
+from sah_jax.studies import frontier, lineages
 from sah_jax.studies import rows as rows_lib
-from sah_jax.studies import sidecar, verification
 
 REPORT_FOLDER = "report"
 
+_FORMATS = ("png", "pdf", "svg")
+
 
 @dataclasses.dataclass(frozen=True)
-class ReportPaths:
-    """The files of a report."""
+class Report:
+    """What was written.
 
+    Attributes:
+      rows: all of the report.
+      html: the page.
+      png, pdf: the frontier.
+      csv: C(T, s | M).
+    """
+
+    rows: list[frontier.Row]
     html: pathlib.Path
     png: pathlib.Path
     pdf: pathlib.Path
@@ -30,119 +38,81 @@ class ReportPaths:
 
 
 def write_report(
-    workdir: str | os.PathLike[str], out: str | os.PathLike[str] | None = None, *,
-    add_script_bits: bool = True,
-) -> ReportPaths:
-    """Writes the figure (PNG and PDF), complexity.csv and report.html of a study.
+    workdir: str | os.PathLike[str] | None, out: str | os.PathLike[str] | None = None, *,
+    add: Sequence[str | os.PathLike[str]] = (), known: Sequence[lineages.Lineage] = lineages.KNOWN,
+    names: Sequence[str] = figures.NAMES[:1], add_script_bits: bool = True,
+) -> Report:
+    """Writes the report of a study.
 
-    All files are made before the first of them takes its place, so a failure leaves the
-    report that was there.
+    In the folder: report.html; each figure as PNG, PDF and SVG; complexity, shares and reductions as CSV and
+    LaTeX; frontier.json and derived.json. All are made before the first of them takes its place, so a
+    failure leaves the report that was there.
 
     Args:
-      workdir: the study's folder, which holds results.jsonl and points/.
+      workdir: the study's folder, which holds results.jsonl and points/; None for what is added alone.
       out: the folder to write to; WORKDIR/report if None.
+      add: more files of rows, of studies or of other systems, see `evidence.read`.
+      known: the lineages that models may be of.
+      names: the figures, of `figures.NAMES`; one for which the rows have nothing is left out.
       add_script_bits: whether a length counts the script.
 
     Returns:
-      The paths of the files written.
+      Its rows and main files.
 
     Raises:
       UserError: if there are no results, a row and its files disagree, or the report cannot be
         written; the sentence names the file.
     """
-    workdir = pathlib.Path(workdir)
-    results = workdir / rows_lib.RESULTS_NAME
-    if not workdir.is_dir():
-        raise errors.UserError(
-            f"{workdir}: got no folder, expected the folder of a study; correct the path.")
-    rows = rows_lib.read_rows(results)
+    files = [pathlib.Path(path) for path in add]
+    if workdir is not None:
+        workdir = pathlib.Path(workdir)
+        if not workdir.is_dir():
+            raise errors.UserError(
+                f"{workdir}: got no folder, expected the folder of a study; correct the path.")
+        files.insert(0, workdir / rows_lib.RESULTS_NAME)
+    if out is None and workdir is None:
+        raise errors.UserError("got no folder to write to, expected one where there is no study; give --out.")
+    pool = evidence.read(files)
+    rows = pool.rows
     if not rows:
         raise errors.UserError(
-            f"{results}: got no rows, expected at least one point; run the study first.")
-    programs = [load_program(workdir, row) for row in rows]
-
+            f"{', '.join(map(str, files))}: got no rows, expected at least one point; run the study first.")
     folder = workdir / REPORT_FOLDER if out is None else pathlib.Path(out)
-    paths = ReportPaths(
-        html=folder / "report.html", png=folder / "frontier.png", pdf=folder / "frontier.pdf",
-        csv=folder / "complexity.csv")
-    names = [path.name for path in dataclasses.astuple(paths)]
-    with pages.staged(folder, "the report", names) as making:
+    with pages.staged(folder, "the report") as making:
+        drawn = _draw(rows, making, names, known, add_script_bits)
         table = tables.complexity_table(rows, add_script_bits=add_script_bits)
-        figures.frontier_figure(rows, making / paths.png.stem, add_script_bits=add_script_bits)
-        tables.write_csv(table, making / paths.csv.name)
-        page = html.render(
-            workdir.resolve().name, programs, table, (making / paths.png.name).read_bytes(),
-            add_script_bits=add_script_bits)
-        pages.write_text(making / paths.html.name, page)
-    return paths
+        tables.write_csv(table, making / "complexity.csv")
+        for name, text in latex.tables(rows, table, known, add_script_bits=add_script_bits).items():
+            pages.write_text(making / f"{name}.tex", text)
+        for name, data in (
+                ("frontier", exports.frontiers(rows, add_script_bits=add_script_bits)),
+                ("derived", exports.derivations(rows, known, add_script_bits=add_script_bits))):
+            pages.write_text(making / f"{name}.json", json.dumps(data, indent=1))
+        title = (folder if workdir is None else workdir).resolve().name
+        images = {name: (making / f"{name}.svg").read_bytes() for name in drawn if name != "frontier"}
+        pages.write_text(making / "report.html", html.render(
+            title, pool.programs, table, reported_rows=pool.reported, figures=images, known=known,
+            add_script_bits=add_script_bits))
+    # What an earlier report drew and this one does not is not of these rows.
+    for name in set(figures.NAMES) - set(drawn):
+        for suffix in _FORMATS:
+            (folder / f"{name}.{suffix}").unlink(missing_ok=True)
+    return Report(
+        rows, html=folder / "report.html", png=folder / "frontier.png", pdf=folder / "frontier.pdf",
+        csv=folder / "complexity.csv")
 
 
-def load_program(workdir: pathlib.Path, row: rows_lib.Row) -> html.Program:
-    """Reads the program file and the sidecar of a row and checks them against it.
-
-    Raises:
-      UserError: if one is missing, or the row's length or digest is not the file's, or the
-        ledger does not sum to it in every view; the sentence names the file.
-    """
-    path = workdir / row.program
-    content = _read(path, row)
-    if 8 * len(content) != row.bits:
-        raise errors.UserError(
-            f"{path}: got {8 * len(content)} bits, expected the {row.bits} bits that the row of "
-            f"point {row.point!r} reports; restore the file or run the point again.")
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != row.program_sha256:
-        raise errors.UserError(
-            f"{path}: got a file with sha256 {digest}, expected {row.program_sha256} as the row "
-            f"of point {row.point!r} reports; restore the file or run the point again.")
-
-    sidecar_path = path.with_suffix(".json")
-    ledger, views, profile, notes = _parse_sidecar(sidecar_path, _read(sidecar_path, row))
-    for by, found in {"field": ledger, **views}.items():
-        parts.check_sum(found, row.bits, by, sidecar_path)
-    if said := verification.row_difference(row, sidecar.read(path)):
-        raise errors.UserError(
-            f"{workdir / rows_lib.RESULTS_NAME}: the row of point {row.point!r} is not what its sidecar "
-            "says: "
-            f"{said}; restore the row or run the point again.")
-    return html.Program(row, ledger, views, profile, notes)
-
-
-def _read(path: pathlib.Path, row: rows_lib.Row) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise errors.UserError(
-            f"{path}: got {error.strerror or error}, expected a file of point {row.point!r}; "
-            "restore the file or run the point again.") from error
-
-
-def _parse_sidecar(
-    path: pathlib.Path, content: bytes
-) -> tuple[tuple[parts.Part, ...], dict[str, tuple[parts.Part, ...]], dict[str, Any], dict[str, Any]]:
-    """Returns the ledger, its views, the profile and the rest."""
-    try:
-        record = json.loads(content)
-    except ValueError as error:
-        raise _bad_sidecar(path, f"text that is not JSON ({error})") from error
-    if not isinstance(record, dict):
-        raise _bad_sidecar(path, f"a {type(record).__name__}")
-    if not isinstance(record.get("ledger"), list):
-        raise _bad_sidecar(path, "no list 'ledger'")
-    if not isinstance(record.get("profile"), dict):
-        raise _bad_sidecar(path, "no object 'profile'")
-    views = record.get("views", {})
-    if not isinstance(views, dict) or not all(isinstance(view, list) for view in views.values()):
-        raise _bad_sidecar(path, "no object of lists 'views'")
-    try:
-        ledger, *others = (tuple(map(parts.parse, view)) for view in (record["ledger"], *views.values()))
-    except ValueError as error:
-        raise _bad_sidecar(path, f"the ledger entry {error}") from error
-    notes = {key: value for key, value in record.items() if key not in ("ledger", "views", "profile")}
-    return ledger, dict(zip(views, others, strict=True)), record["profile"], notes
-
-
-def _bad_sidecar(path: pathlib.Path, got: str) -> errors.UserError:
-    return errors.UserError(
-        f"{path}: got {got}, expected a sidecar with a ledger of fields, bits and ideal bits and "
-        "a numerics profile; run the point again.")
+def _draw(
+    rows: Sequence[frontier.Row], folder: pathlib.Path, names: Sequence[str],
+    known: Sequence[lineages.Lineage], add_script_bits: bool,
+) -> list[str]:
+    """Draws what can be drawn of some figures; returns the names."""
+    drawn = []
+    for name in names:
+        try:
+            figure = figures.draw(name, rows, known=known, add_script_bits=add_script_bits)
+        except figures.NothingToDraw:
+            continue
+        figures.save(figure, folder / name, _FORMATS)
+        drawn.append(name)
+    return drawn

@@ -27,14 +27,14 @@ _CSV_COLUMNS = (
 
 @dataclasses.dataclass(frozen=True)
 class Complexity:
-    """C(T, s | M) at one score, or that no verified program reached it.
+    """C(T, s | M) at one score, or that no program that counts reached it.
 
     Attributes:
       task: T.
       model: M.
       score: s, in the task's own unit.
       share: s as a share of the best score of the task, where it was chosen as one.
-      witness: the shortest verified program whose selection score is at least s.
+      witness: the shortest program that counts whose selection score is at least s.
       bits: its length, with the script where that is counted.
     """
 
@@ -58,7 +58,7 @@ def complexity_table(
       add_script_bits: whether a length counts the script.
 
     Returns:
-      One entry a (task, model, score); a task without any verified point has none by default.
+      One entry a (task, model, score); a task without any point that counts has none by default.
     """
     cells = frontier.group_cells(rows)
     entries = []
@@ -102,7 +102,7 @@ def print_complexity(
 ) -> None:
     """Prints C(T, s | M), one block a (task, model)."""
     table = new_table(
-        "C(T, s | M): the shortest verified program that reaches s", "Task", "Model", "Score s", ">Bits",
+        "C(T, s | M): the shortest program found that reaches s", "Task", "Model", "Score s", ">Bits",
         ">Size", "Family", ">Test score")
     previous = None
     for entry in complexity_table(rows, scores, add_script_bits=add_script_bits):
@@ -169,7 +169,7 @@ def format_estimate(row: Row) -> str:
 
 def _default_levels(rows: Sequence[Row], task: str) -> list[tuple[float, float]]:
     reached = [row.selection_performance for row in rows
-               if row.dataset_name == task and row.verified]
+               if row.dataset_name == task and row.counts]
     if not reached:
         return []
     best = max(reached)

@@ -74,6 +74,7 @@ class Reduction:
       matching: the shortest point of the post-trained model that is at least as good; None if none is.
       matching_bits: its length; None if there is none.
       factor: best_bits / matching_bits.
+      posttrained_best: the post-trained model's best point, the shortest of them.
     """
 
     lineage: str
@@ -83,6 +84,7 @@ class Reduction:
     matching: Row | None
     matching_bits: int | None
     factor: float | None
+    posttrained_best: Row
 
 
 def reductions(
@@ -96,7 +98,8 @@ def reductions(
             before = frontier.pareto(
                 cells.get((lineage.pretrained, task), []), add_script_bits=add_script_bits)
             after = cells.get((lineage.posttrained, task), [])
-            if not before or not any(row.counts for row in after):
+            reached = frontier.pareto(after, add_script_bits=add_script_bits)
+            if not before or not reached:
                 continue
             best = before[-1]
             bits = frontier.total_bits(best, add_script_bits)
@@ -104,7 +107,8 @@ def reductions(
                 after, best.selection_performance, add_script_bits=add_script_bits)
             length = frontier.total_bits(matching, add_script_bits) if matching else None
             found.append(Reduction(
-                lineage.name, task, best, bits, matching, length, bits / length if length else None))
+                lineage.name, task, best, bits, matching, length, bits / length if length else None,
+                reached[-1]))
     return found
 
 

@@ -1,7 +1,5 @@
 """A report says only what the files bear out, shows every point, and loads nothing."""
 
-import dataclasses
-import hashlib
 import json
 import os
 import subprocess
@@ -9,55 +7,11 @@ import sys
 
 import html_page
 import pytest
-import row_template
+from study_folder import HOSTILE, write_point
 
-from sah_jax import errors, numerics
+from sah_jax import errors
 from sah_jax.reports import figures, report, style
 from sah_jax.studies import rows as rows_lib
-
-HOSTILE = html_page.HOSTILE
-TEMPLATE = dataclasses.replace(
-    row_template.TEMPLATE, performance=0.5, selection_performance=0.5, script_bits=3704,
-    strategy_hparams={"examples": 2})
-
-
-def _write_point(workdir, point, size, **changes):
-    """Writes a program of `size` bytes with its sidecar and returns the row."""
-    folder = workdir / "points" / point
-    folder.mkdir(parents=True)
-    content = point.encode() * size
-    content = content[:size]
-    (folder / "program.sah").write_bytes(content)
-    ledger = [{"field": "family", "bits": min(8, 8 * size), "ideal_bits": 3.0},
-              {"field": f"tokens {HOSTILE}", "bits": 8 * size - min(8, 8 * size),
-               "ideal_bits": 7.9 * size}]
-    tokens = [{"name": f"{HOSTILE}, token {i}", "bits": 4 * size, "ideal_bits": 4.0 * size, "token_id": i,
-               "text": text} for i, text in enumerate((HOSTILE, ""))]
-    examples = [{"name": f"example {i}", "bits": 0, "ideal_bits": 0.0} for i in range(30)]
-    views = {"layer": [{"name": f"layer {HOSTILE}", "bits": 8 * size, "ideal_bits": 1.0}],
-             "example": [*examples, {"name": HOSTILE, "bits": 8 * size, "ideal_bits": 1.0}],
-             "token": tokens}
-    profile = {"backend": "cpu", "flags": HOSTILE, "NPROC": "1", "XLA_FLAGS": ""}
-    row = dataclasses.replace(
-        TEMPLATE, point=point, bits=8 * size, program=f"points/{point}/program.sah",
-        program_sha256=hashlib.sha256(content).hexdigest(),
-        numerics_digest=numerics.digest(profile), **changes)
-    (folder / "program.json").write_text(json.dumps({
-        "family": row.experiment_name, "bits": row.bits, "ideal_bits": row.ideal_bits,
-        "program_sha256": row.program_sha256, "ledger": ledger, "views": views, "profile": profile,
-        "format": 1,
-        "adapted_digest": row.adapted_digest, "portable": row.portable, "unchanged": row.unchanged,
-        "setting": row.strategy_hparams, "seed": row.seed,
-        "base": {"name": row.model_name, "source": "nano", "digest": row.base_digest, "dtype": "float32"},
-        "scores": {
-            "task": row.dataset_name, "task_digest": row.task_digest, "data": {},
-            "num_test": row.num_scored, "performance": row.performance,
-            "performance_stderr": row.performance_stderr, "selection_split": row.selection_split,
-            "num_selection": row.selection_num_scored, "selection_stderr": row.selection_stderr,
-            "selection_performance": row.selection_performance,
-            "predictions_sha256": hashlib.sha256(b"").hexdigest()}}))
-    (folder / "predictions.jsonl").write_bytes(b"")
-    return row
 
 
 @pytest.fixture
@@ -65,12 +19,12 @@ def study(tmp_path):
     """A study with an empty program, an unverified point, and names that attack the page."""
     workdir = tmp_path / "study"
     rows = [
-        _write_point(workdir, "empty", 0, experiment_name="baseline", performance=0.0,
-                     selection_performance=0.0),
-        _write_point(workdir, "icl", 100, strategy_hparams={"text": HOSTILE}),
-        _write_point(workdir, "unverified", 200, experiment_name="online", verified=False),
-        _write_point(workdir, "hostile", 50, model_name=HOSTILE, dataset_name=HOSTILE,
-                     experiment_name=HOSTILE),
+        write_point(workdir, "empty", 0, experiment_name="baseline", performance=0.0,
+                    selection_performance=0.0),
+        write_point(workdir, "icl", 100, strategy_hparams={"text": HOSTILE}),
+        write_point(workdir, "unverified", 200, experiment_name="online", verified=False),
+        write_point(workdir, "hostile", 50, model_name=HOSTILE, dataset_name=HOSTILE,
+                    experiment_name=HOSTILE),
     ]
     rows_lib.write_rows(workdir / "results.jsonl", rows)
     return workdir
@@ -78,9 +32,11 @@ def study(tmp_path):
 
 def test_report_shows_every_point_and_loads_nothing(study):
     paths = report.write_report(study)
-    assert {path.parent for path in dataclasses.astuple(paths)} == {study / "report"}
+    assert {path.parent for path in (paths.html, paths.png, paths.pdf, paths.csv)} == {study / "report"}
     # Nothing half-made stays behind.
-    assert set((study / "report").iterdir()) == set(dataclasses.astuple(paths))
+    assert {path.name for path in (study / "report").iterdir()} == {
+        "report.html", "frontier.png", "frontier.pdf", "frontier.svg", "frontier.json", "derived.json",
+        "complexity.csv", "complexity.tex", "shares.tex"}
     assert paths.png.read_bytes().startswith(b"\x89PNG")
     assert paths.pdf.read_bytes().startswith(b"%PDF")
 
@@ -93,6 +49,9 @@ def test_report_shows_every_point_and_loads_nothing(study):
     assert sum(attribute == ("details", "class", "point") for attribute in page.attributes) == 4
     assert "1 of 4 points are not verified" in page.words
     assert page.words.count("<script>alert('$x_{')</script>") >= 5
+    # The figure draws what the tables say.
+    (figure,) = page.blocks
+    assert {row["name"] for row in figure["rows"]} == {"empty", "icl", "unverified", "hostile"}
 
 
 def test_report_shows_every_view(study):
@@ -173,7 +132,7 @@ def test_a_failed_report_leaves_the_old_one(study, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(figures, "frontier_figure", full)
+    monkeypatch.setattr(figures, "save", full)
     with pytest.raises(errors.UserError, match="report: got No space left"):
         report.write_report(study)
     assert os.listdir(folder) == ["report.html"]
@@ -181,82 +140,13 @@ def test_a_failed_report_leaves_the_old_one(study, monkeypatch):
 
 
 def test_doubts_are_said_on_the_page(study, monkeypatch):
-    monkeypatch.setattr(figures, "frontier_figure", lambda rows, stem, **_: [
-        stem.with_suffix(suffix).write_bytes(b"") for suffix in (".png", ".pdf")])
+    monkeypatch.setattr(figures, "save", lambda *_: None)
     rows = rows_lib.read_rows(study / "results.jsonl")
-    other = _write_point(study, "other", 10, base_digest="1", selection_split="test")
+    other = write_point(study, "other", 10, base_digest="1", selection_split="test")
     rows_lib.write_rows(study / "results.jsonl", [*rows[1:], other])
     words = html_page.Page(report.write_report(study).html.read_text()).words
     assert "1 of 4 points were selected on the test split" in words
     assert "The rows of nano name 2 different base models" in words
-
-
-def _drawn_points(figure):
-    """Yields the panel, the position and the fill of every point that a figure shows."""
-    for panel in figure.axes:
-        for line in panel.lines:
-            if line.get_marker() not in ("None", None, ""):
-                for x, y in line.get_xydata():
-                    yield panel, (x, y), line.get_markerfacecolor()
-
-
-def test_an_unverified_point_is_hollow_and_on_no_staircase():
-    rows = [dataclasses.replace(TEMPLATE, point="true", bits=800),
-            dataclasses.replace(TEMPLATE, point="false", bits=8000, performance=0.9,
-                                selection_performance=0.9, verified=False)]
-    figure = figures.draw_frontier(rows)
-    assert [y for _, (_, y), fill in _drawn_points(figure) if fill == "none"] == [0.9]
-    [panel] = figure.axes
-    heights = {y for line in panel.lines if len(line.get_ydata()) > 1 for y in line.get_ydata()}
-    assert heights == {0.5}
-
-
-def test_staircase_takes_the_colour_of_the_view():
-    rows = [dataclasses.replace(TEMPLATE, point="a", bits=8, performance=0.1,
-                                selection_performance=0.1),
-            dataclasses.replace(TEMPLATE, point="b", bits=80, experiment_name="lora")]
-    [panel] = figures.draw_frontier(rows).axes
-    stairs = {max(line.get_ydata()): line.get_color() for line in panel.lines
-              if len(line.get_ydata()) == 3}
-    assert stairs == {0.1: "#D81B60", 0.5: "#FFC107"}
-
-
-@pytest.mark.parametrize("changes", [
-    # Nothing learned yet; an empty program; a scale of 0 to 100; no verified point.
-    [dict(performance=0.0, selection_performance=0.0, performance_stderr=0.0, bits=8)],
-    [dict(bits=0, script_bits=0), dict(bits=10**9)],
-    [dict(bits=8, performance=38.7, performance_stderr=1.0), dict(bits=16, performance=-20.0)],
-    [dict(bits=8, verified=False, model_name="$\\frac{$", experiment_name="$\\frac{$")],
-    [dict(bits=8, model_name=f"m{index}", dataset_name=f"t{index % 2}") for index in range(6)]],
-    ids=["zero", "empty program", "bleu", "hostile and unverified", "many models"])
-def test_every_point_of_any_study_is_within_its_panel(changes):
-    rows = [dataclasses.replace(TEMPLATE, point=str(index), **change)
-            for index, change in enumerate(changes)]
-    figure = figures.draw_frontier(rows)
-    figure.canvas.draw()
-    drawn = list(_drawn_points(figure))
-    assert len(drawn) == len(rows)
-    for panel, position, _ in drawn:
-        x, y = panel.transAxes.inverted().transform(panel.transData.transform(position))
-        assert 0 <= x <= 1 and 0 <= y <= 1
-
-
-def test_where_nothing_is_solved_the_axis_still_has_a_scale():
-    row = dataclasses.replace(TEMPLATE, bits=8, performance=0.0, performance_stderr=0.0)
-    [panel] = figures.draw_frontier([row]).axes
-    bottom, top = panel.get_ylim()
-    assert bottom < 0 and top > 1
-
-
-def test_the_same_rows_give_the_same_files(tmp_path):
-    rows = [dataclasses.replace(TEMPLATE, point="a", bits=8)]
-    first = figures.frontier_figure(rows, tmp_path / "v1.first")
-    second = figures.frontier_figure(rows, tmp_path / "second")
-    assert [path.name for path in first] == ["v1.first.png", "v1.first.pdf"]
-    for one, other in zip(first, second, strict=True):
-        assert one.read_bytes() == other.read_bytes()
-        # Two dates within one second would be equal too.
-        assert b"CreationDate" not in one.read_bytes()
 
 
 def test_views_are_the_references():

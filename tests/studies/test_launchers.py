@@ -24,6 +24,9 @@ def test_another_is_refused(text):
 def test_options_are_numbers_or_texts():
     assert launchers.parse_options("partition=gpu,timeout_min=60") == {"partition": "gpu", "timeout_min": 60}
     assert launchers.parse_options("") == {}
+    # An account's name may look like a number; a size need not be whole.
+    assert launchers.parse_options("slurm_account=007,mem_gb=1.5,slurm_exclusive=True,slurm_qos=1.5.0") == {
+        "slurm_account": "007", "mem_gb": 1.5, "slurm_exclusive": True, "slurm_qos": "1.5.0"}
     for text in ("partition", "=1", "a=1,,b=2"):
         with pytest.raises(errors.UserError, match="expected NAME=VALUE"):
             launchers.parse_options(text)
@@ -54,27 +57,35 @@ def test_processes_are_counted_until_they_end(local, tmp_path):
     processes = local(3, "import sys; print(sys.argv[1:]); sys.stdin.read()")
     _wait(processes)
     # Their input is empty, so they have ended; each wrote to a file of its own.
-    assert processes.running() == 0 and processes.failures() == []
+    assert processes.running() == 0 and processes.failures((0,)) == []
     logs = list((tmp_path / launchers.LOGS_FOLDER).iterdir())
     assert len(logs) == 3 and {log.read_text() for log in logs} == {"['study']\n"}
 
 
-def test_a_failed_point_is_no_breakdown_and_anything_else_is(local):
-    processes = local(1, f"raise SystemExit({errors.EXIT_CODE})")
-    _wait(processes)
-    assert processes.failures() == []
+def test_any_code_that_is_not_expected_is_told(local):
     processes = local(2, "raise SystemExit(3)")
     _wait(processes)
-    assert len(processes.failures()) == 2 and "ended with code 3, see " in processes.failures()[0]
+    assert processes.failures((0, 3)) == []
+    told = processes.failures((0, errors.EXIT_CODE))
+    assert len(told) == 2 and "ended with code 3, see " in told[0]
 
 
 def test_stopped_processes_have_ended(local):
     processes = local(2, "import time; time.sleep(600)")
     assert processes.running() == 2
-    processes.stop()
+    assert processes.stop() == ""  # there are no others
     assert processes.running() == 0
 
 
 def test_local_processes_take_no_options(tmp_path):
     with pytest.raises(errors.UserError, match="'partition', which local processes do not take"):
         launchers.start("local", 1, [], tmp_path, {"partition": "gpu"})
+
+
+def test_where_there_is_no_slurm_that_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(errors.UserError, match='did not take the jobs .*"srun".* use --launcher=local:N'):
+        launchers.start("slurm", 1, [], tmp_path, {})
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(errors.UserError, match=r"needs the package submitit.*sah_jax\[slurm\]"):
+        launchers.start("slurm", 1, [], tmp_path, {})

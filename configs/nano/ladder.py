@@ -1,8 +1,8 @@
 """The nano ladder: five base models, three tasks, and the families.
 
-Run:    python -m sah_jax study --config=configs/nano.py --workdir=out/nano
+Run:    python -m sah_jax study --config=configs/nano/ladder.py --workdir=out/nano
 It is of the models that come with the package, or of a family of your own:
-        python -m sah_jax study --config=configs/nano.py:out/nano-family --workdir=out/nano
+        python -m sah_jax study --config=configs/nano/ladder.py:out/nano-family --workdir=out/nano
 """
 
 import ml_collections

@@ -1,0 +1,46 @@
+"""How a study's page refers to its rows, so that every number links to what bears it out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sah_jax.reports import style, tables
+from sah_jax.studies import frontier
+
+Row = frontier.Row
+
+VERIFIED, UNVERIFIED, REPORTED = "verified", "not verified", "reported"
+
+
+class Anchors:
+    """The places of rows: of a program its entry, of a reported row its line in the table of points."""
+
+    def __init__(self, rows: Sequence[Row]):
+        """Gives every row a place, by its position in `rows`."""
+        self._ids = {
+            _key(row): f"row-{number}" if row.reported else f"program-{number}"
+            for number, row in enumerate(rows, start=1)}
+
+    def of(self, row: Row) -> str:
+        """Returns the id of the element that tells of a row."""
+        return self._ids[_key(row)]
+
+    def link(self, row: Row, bits: int) -> dict[str, Any]:
+        """Returns what a table shows of a row, with its length as the table counts it."""
+        look = style.family_style(row.experiment_name)
+        return {
+            "bits": bits, "family": look.label, "color": look.color, "estimate": estimate(row),
+            "anchor": self.of(row), "status": status(row)}
+
+
+def status(row: Row) -> str:
+    """Returns whether a row is verified, is not, or is reported by another system."""
+    return REPORTED if row.reported else VERIFIED if row.verified else UNVERIFIED
+
+
+def estimate(row: Row) -> str:
+    """Formats a row's test score with its standard error; of a reported row none is known."""
+    return style.format_score(row.performance) if row.reported else tables.format_estimate(row)
+
+
+def _key(row: Row) -> tuple[bool, str]:
+    return row.reported, row.point

@@ -1,0 +1,76 @@
+"""What is derived from frontiers, as the tables of a study's page: each number with its witness."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sah_jax.reports import anchors as anchors_lib
+from sah_jax.reports import style
+from sah_jax.studies import derived, frontier, lineages
+
+Row = frontier.Row
+
+
+def tables(
+    rows: Sequence[Row], anchors: anchors_lib.Anchors, known: Sequence[lineages.Lineage], *,
+    add_script_bits: bool = True,
+) -> dict[str, list[dict[str, Any]]]:
+    """Returns shares of the best scores, reductions and differences of stages, where rows have any."""
+    return {
+        "shares": _shares(rows, anchors, add_script_bits),
+        "reductions": _reductions(rows, anchors, known, add_script_bits),
+        "differences": _differences(rows, anchors, known, add_script_bits)}
+
+
+def _shares(
+    rows: Sequence[Row], anchors: anchors_lib.Anchors, add_script_bits: bool
+) -> list[dict[str, Any]]:
+    """Returns one table a task, with a line a model and a column a share."""
+    lines: dict[str, dict[str, dict[str, Any]]] = {}
+    for one in derived.shares_of_best(rows, add_script_bits=add_script_bits):
+        line = lines.setdefault(one.task, {}).setdefault(one.model, {"model": one.model, "cells": []})
+        line["cells"].append(anchors.link(one.witness, one.bits))
+        # The shares rise, so that the best is the last.
+        line["best"] = style.format_score(one.score)
+    return [{"task": task, "shares": derived.SHARES, "lines": list(own.values())}
+            for task, own in lines.items()]
+
+
+def _reductions(
+    rows: Sequence[Row], anchors: anchors_lib.Anchors, known: Sequence[lineages.Lineage],
+    add_script_bits: bool,
+) -> list[dict[str, Any]]:
+    return [
+        {"lineage": one.lineage, "task": one.task, "best": anchors.link(one.best, one.best_bits),
+         "matching": one.matching and anchors.link(one.matching, one.matching_bits),
+         "factor": one.factor}
+        for one in derived.reductions(rows, known, add_script_bits=add_script_bits)]
+
+
+def _differences(
+    rows: Sequence[Row], anchors: anchors_lib.Anchors, known: Sequence[lineages.Lineage],
+    add_script_bits: bool,
+) -> list[dict[str, Any]]:
+    cells = frontier.group_cells(rows)
+
+    def steps(model: str, task: str) -> dict[int, Row]:
+        front = frontier.pareto(cells[model, task], add_script_bits=add_script_bits)
+        return {frontier.total_bits(row, add_script_bits): row
+                for row in frontier.steps(front, add_script_bits=add_script_bits)}
+
+    found = []
+    for one in derived.differences(rows, known, add_script_bits=add_script_bits):
+        stairs = [steps(model, one.task) for model in (one.minuend, one.subtrahend)]
+        lines = [
+            {"bits": bits, "gain": _signed(gain),
+             "witnesses": [anchors.link(own[bits], bits) if bits in own else None for own in stairs]}
+            for bits, gain in zip(one.bits, one.gain, strict=True)]
+        largest = max(range(len(lines)), key=lambda index: one.gain[index])
+        found.append({
+            "lineage": one.lineage, "task": one.task, "minuend": one.minuend,
+            "subtrahend": one.subtrahend, "steps": lines, "largest": lines[largest],
+            "last": lines[-1]})
+    return found
+
+
+def _signed(gain: float) -> str:
+    return f"{'+' if gain > 0 else ''}{style.format_score(gain)}"

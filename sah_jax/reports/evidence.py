@@ -1,0 +1,139 @@
+"""Programs as their files bear them out: what a report may say of a row, and no more.
+
+The size and digest of each program file, and the sum of its ledger, must be what its row says. Rows that
+another system reports have no files.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from sah_jax import errors
+from sah_jax.reports import html, parts
+from sah_jax.studies import frontier, reported, sidecar, verification
+from sah_jax.studies import rows as rows_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """The points of a report.
+
+    Attributes:
+      programs: those with files, each point once.
+      reported: those of other systems.
+    """
+
+    programs: tuple[html.Program, ...]
+    reported: tuple[reported.ReportedRow, ...]
+
+    @property
+    def rows(self) -> list[frontier.Row]:
+        """All rows."""
+        return [*(program.row for program in self.programs), *self.reported]
+
+
+def read(files: Sequence[str | os.PathLike[str]]) -> Pool:
+    """Reads files of rows: those of studies, with the programs beside them, and those that others release.
+
+    Raises:
+      UserError: a file is neither, a program is not what its row says, or two files have different rows of
+        one point.
+    """
+    programs: dict[str, html.Program] = {}
+    released: list[reported.ReportedRow] = []
+    for path in map(pathlib.Path, files):
+        if not _is_a_studys(path):
+            released += reported.read_rows(path)
+            continue
+        for row in rows_lib.read_rows(path):
+            known = programs.setdefault(row.point, load_program(path.parent, row))
+            if known.row != row:
+                raise errors.UserError(
+                    f"{path}: has another row of point {row.point!r} than a file before it, expected each "
+                    "point once; report one of them.")
+    return Pool(tuple(programs.values()), tuple(released))
+
+
+def _is_a_studys(path: pathlib.Path) -> bool:
+    """Whether the first row of a file is one of ours, which name their points."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            first = next((line for line in stream if line.strip()), "{}")
+        return "point" in json.loads(first)
+    except (OSError, UnicodeDecodeError, ValueError, TypeError):
+        return False  # whoever reads it says what is wrong
+
+
+def load_program(workdir: pathlib.Path, row: rows_lib.Row) -> html.Program:
+    """Reads the program file and the sidecar of a row and checks them against it.
+
+    Raises:
+      UserError: if one is missing, or the row's length or digest is not the file's, or the
+        ledger does not sum to it in every view; the sentence names the file.
+    """
+    path = workdir / row.program
+    content = _read(path, row)
+    if 8 * len(content) != row.bits:
+        raise errors.UserError(
+            f"{path}: got {8 * len(content)} bits, expected the {row.bits} bits that the row of "
+            f"point {row.point!r} reports; restore the file or run the point again.")
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != row.program_sha256:
+        raise errors.UserError(
+            f"{path}: got a file with sha256 {digest}, expected {row.program_sha256} as the row "
+            f"of point {row.point!r} reports; restore the file or run the point again.")
+
+    sidecar_path = path.with_suffix(".json")
+    ledger, views, profile, notes = _parse_sidecar(sidecar_path, _read(sidecar_path, row))
+    for by, found in {"field": ledger, **views}.items():
+        parts.check_sum(found, row.bits, by, sidecar_path)
+    if said := verification.row_difference(row, sidecar.read(path)):
+        raise errors.UserError(
+            f"{workdir / rows_lib.RESULTS_NAME}: the row of point {row.point!r} is not what its sidecar "
+            "says: "
+            f"{said}; restore the row or run the point again.")
+    return html.Program(row, ledger, views, profile, notes)
+
+
+def _read(path: pathlib.Path, row: rows_lib.Row) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise errors.UserError(
+            f"{path}: got {error.strerror or error}, expected a file of point {row.point!r}; "
+            "restore the file or run the point again.") from error
+
+
+def _parse_sidecar(
+    path: pathlib.Path, content: bytes
+) -> tuple[tuple[parts.Part, ...], dict[str, tuple[parts.Part, ...]], dict[str, Any], dict[str, Any]]:
+    """Returns the ledger, its views, the profile and the rest."""
+    try:
+        record = json.loads(content)
+    except ValueError as error:
+        raise _bad_sidecar(path, f"text that is not JSON ({error})") from error
+    if not isinstance(record, dict):
+        raise _bad_sidecar(path, f"a {type(record).__name__}")
+    if not isinstance(record.get("ledger"), list):
+        raise _bad_sidecar(path, "no list 'ledger'")
+    if not isinstance(record.get("profile"), dict):
+        raise _bad_sidecar(path, "no object 'profile'")
+    views = record.get("views", {})
+    if not isinstance(views, dict) or not all(isinstance(view, list) for view in views.values()):
+        raise _bad_sidecar(path, "no object of lists 'views'")
+    try:
+        ledger, *others = (tuple(map(parts.parse, view)) for view in (record["ledger"], *views.values()))
+    except ValueError as error:
+        raise _bad_sidecar(path, f"the ledger entry {error}") from error
+    notes = {key: value for key, value in record.items() if key not in ("ledger", "views", "profile")}
+    return ledger, dict(zip(views, others, strict=True)), record["profile"], notes
+
+
+def _bad_sidecar(path: pathlib.Path, got: str) -> errors.UserError:
+    return errors.UserError(
+        f"{path}: got {got}, expected a sidecar with a ledger of fields, bits and ideal bits and "
+        "a numerics profile; run the point again.")

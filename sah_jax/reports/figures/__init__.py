@@ -1,0 +1,90 @@
+"""The figures of the paper, and of a study: drawn by name from rows.
+
+Drawn through matplotlib's objects, never pyplot, whose global state would leak between
+studies drawn in one process.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from matplotlib import figure as mpl_figure
+
+from sah_jax.reports.figures import (
+    checkpoint_curves,
+    checkpoint_differences,
+    frontier,
+    lm_head,
+    pareto_by_method,
+    pareto_by_view,
+    pareto_references,
+    reduction_bars,
+    task_complexity,
+    unified,
+)
+from sah_jax.reports.figures.files import save
+from sah_jax.reports.figures.material import Material, NothingToDraw, Row
+from sah_jax.reports.figures.width_map import draw_widths
+from sah_jax.studies import lineages
+
+__all__ = ["draw", "draw_all", "draw_widths", "NAMES", "NothingToDraw", "save"]
+
+_FIGURES: dict[str, Callable[[Material], mpl_figure.Figure]] = {
+    "frontier": frontier.draw,
+    "pareto_by_view": pareto_by_view.draw,
+    "pareto_by_method": pareto_by_method.draw,
+    "pareto_by_method_all": pareto_by_method.draw_all,
+    "pareto_references": pareto_references.draw,
+    "task_complexity": task_complexity.draw,
+    "checkpoint_curves": checkpoint_curves.draw,
+    "checkpoint_differences": checkpoint_differences.draw,
+    "reduction_bars": reduction_bars.draw,
+    "unified": unified.draw,
+    "lm_head": lm_head.draw,
+}
+
+NAMES = tuple(_FIGURES)
+"""Of all figures that are drawn from rows: the first is a study's, the others the paper's."""
+
+
+def draw(
+    name: str, rows: Sequence[Row], *, known: Sequence[lineages.Lineage] = lineages.KNOWN,
+    add_script_bits: bool = True, parameters: Mapping[str, int] | None = None,
+) -> mpl_figure.Figure:
+    """Draws a figure.
+
+    Args:
+      name: one of `NAMES`.
+      rows: the points, ours and those that other systems report.
+      known: the lineages that models may be of.
+      add_script_bits: whether a length counts the script.
+      parameters: how many parameters models have, beside the paper's, whose counts are known.
+
+    Raises:
+      NothingToDraw: the rows hold nothing for it; the sentence says what is missing.
+      ValueError: no figure has that name.
+    """
+    if name not in _FIGURES:
+        raise ValueError(f"name: got {name!r}, expected one of {', '.join(NAMES)}")
+    if not rows:
+        raise NothingToDraw("Got no rows, expected at least one; run the study or add rows.")
+    return _FIGURES[name](Material(tuple(rows), tuple(known), add_script_bits, dict(parameters or {})))
+
+
+def draw_all(
+    rows: Sequence[Row], *, known: Sequence[lineages.Lineage] = lineages.KNOWN,
+    add_script_bits: bool = True, parameters: Mapping[str, int] | None = None,
+) -> tuple[dict[str, mpl_figure.Figure], dict[str, str]]:
+    """Draws what can be drawn.
+
+    Args: see `draw`.
+
+    Returns:
+      The figures by name, and of the others what is missing, by name.
+    """
+    drawn, missing = {}, {}
+    for name in NAMES:
+        try:
+            drawn[name] = draw(
+                name, rows, known=known, add_script_bits=add_script_bits, parameters=parameters)
+        except NothingToDraw as error:
+            missing[name] = str(error)
+    return drawn, missing

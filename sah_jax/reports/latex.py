@@ -1,0 +1,69 @@
+"""Tables for papers, in LaTeX with booktabs."""
+
+from collections.abc import Sequence
+
+from sah_jax.reports import style
+from sah_jax.reports import tables as tables_lib
+from sah_jax.studies import derived, frontier, lineages
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"}}
+
+
+def tables(
+    rows: Sequence[frontier.Row], complexity: Sequence[tables_lib.Complexity],
+    known: Sequence[lineages.Lineage], *, add_script_bits: bool = True,
+) -> dict[str, str]:
+    """Returns the tables of a report by name; those without lines are left out.
+
+    Args:
+      rows: the points.
+      complexity: of them, see `tables.complexity_table`.
+      known: the lineages that models may be of.
+      add_script_bits: whether a length counts the script.
+    """
+    shares = derived.shares_of_best(derived.main_methods(rows), add_script_bits=add_script_bits)
+    lines = {
+        "complexity": (
+            ("Task", "Model", "Score", "Bits", "Family", "Test score"),
+            [(one.task, one.model, tables_lib.format_level(one), *(
+                (_bits(one.bits), _family(one.witness), tables_lib.format_estimate(one.witness))
+                if one.witness else ("not reached", "", ""))) for one in complexity]),
+        "shares": (
+            ("Task", "Model", "Share of best", "Score", "Bits", "Family"),
+            [(one.task, one.model, f"{one.share:.0%}", style.format_score(one.score), _bits(one.bits),
+              _family(one.witness)) for one in shares]),
+        "reductions": (
+            ("Model", "Task", "Best pre-trained", "Score", "Family", "Post-trained", "Score", "Family",
+             "Reduction"),
+            [(one.lineage, one.task, _bits(one.best_bits), style.format_score(one.best.performance),
+              _family(one.best), *(
+                  (_bits(one.matching_bits), style.format_score(one.matching.performance),
+                   _family(one.matching), f"{one.factor:,.1f}x") if one.matching
+                  else ("not reached", "", "", "")))
+             for one in derived.reductions(rows, known, add_script_bits=add_script_bits)]),
+    }
+    return {name: table(header, own) for name, (header, own) in lines.items() if own}
+
+
+def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Returns a tabular of texts, in which nothing is taken for a command."""
+    body = [" & ".join(map(escape, line)) + r" \\" for line in (header, *lines)]
+    return "\n".join([
+        r"\begin{tabular}{" + "l" * len(header) + "}", r"\toprule", body[0], r"\midrule", *body[1:],
+        r"\bottomrule", r"\end{tabular}", ""])
+
+
+def escape(text: str) -> str:
+    """Returns a text as LaTeX prints it."""
+    text = "".join(_SPECIAL.get(character, character) for character in text)
+    return text.replace("±", r"$\pm$").replace("\n", " ")
+
+
+def _bits(bits: int) -> str:
+    return f"{bits:,}"
+
+
+def _family(row: frontier.Row) -> str:
+    return style.family_style(row.experiment_name).label

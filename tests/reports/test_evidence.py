@@ -1,0 +1,103 @@
+"""The rows of a report: of studies with their files, of other systems without, and none twice."""
+
+import dataclasses
+import json
+
+import pytest
+from study_folder import write_point
+
+from sah_jax import cli, errors
+from sah_jax.reports import evidence
+from sah_jax.studies import rows as rows_lib
+
+RELEASED = {
+    "experiment_name": "online_coding", "dataset_name": "arithmetic", "model_name": "nano",
+    "performance": 0.9, "bits": 40, "seed": 1, "strategy_hparams": {"lr": 1e-4}}
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Makes a study of points of so many bytes; returns its file of rows."""
+    def make(name, **sizes):
+        rows = [write_point(tmp_path / name, point, size) for point, size in sizes.items()]
+        rows_lib.write_rows(tmp_path / name / rows_lib.RESULTS_NAME, rows)
+        return tmp_path / name / rows_lib.RESULTS_NAME
+
+    return make
+
+
+@pytest.fixture
+def released(tmp_path):
+    path = tmp_path / "released.jsonl"
+    path.write_text(f"{json.dumps(RELEASED)}\n" * 2)
+    return path
+
+
+def test_studies_and_released_rows_are_pooled(make, released):
+    pool = evidence.read([make("one", a=10, b=20), released, make("two", b=20, c=30)])
+    # A point that two studies share is one point.
+    assert [row.point for row in pool.rows] == ["a", "b", "c", "released.jsonl:1", "released.jsonl:2"]
+    assert [row.reported for row in pool.rows] == [False] * 3 + [True] * 2
+
+
+def test_a_point_of_two_minds_is_refused(make):
+    first, second = make("one", a=10), make("two", a=20)
+    with pytest.raises(errors.UserError, match="two/results.jsonl: has another row of point 'a'"):
+        evidence.read([first, second])
+
+
+def test_a_pooled_study_needs_its_files(make, tmp_path):
+    path = make("one", a=10)
+    (tmp_path / "elsewhere").mkdir()
+    moved = path.rename(tmp_path / "elsewhere" / path.name)
+    with pytest.raises(errors.UserError, match="program.sah: got No such file"):
+        evidence.read([moved])
+
+
+def test_what_is_neither_is_named(tmp_path):
+    path = tmp_path / "other.jsonl"
+    path.write_text('{"a": 1}\n')
+    with pytest.raises(errors.UserError, match="other.jsonl, line 1: got the key 'a'"):
+        evidence.read([path])
+    with pytest.raises(errors.UserError, match="No such file"):
+        evidence.read([tmp_path / "none.jsonl"])
+
+
+def test_a_report_pools_and_stands_alone(make, released, tmp_path, capsys):
+    workdir = make("one", a=10, b=20).parent
+    assert cli.main(["report", str(workdir), f"--add={released}", "--figures=frontier"]) == 0
+    out = capsys.readouterr().out
+    # Reported rows reach scores, and are not listed one by one.
+    assert "0.900 (100%)" in out and "released.jsonl" not in out
+    frontiers = json.loads((workdir / "report" / "frontier.json").read_text())
+    (one,) = [one for one in frontiers if one["methods"] == "main"]
+    assert [(point["row"], point["bits"]) for point in one["points"]] == [
+        ("a", 80 + 3704), ("released.jsonl:1", 40 + 5704)]
+    folder = tmp_path / "alone"
+    assert cli.main(["report", f"--add={released}", f"--out={folder}", "--noscript_bits",
+                     "--figures=frontier,pareto_by_view,lm_head"]) == 0
+    (main, _) = json.loads((folder / "frontier.json").read_text())
+    assert [point["bits"] for point in main["points"]] == [40]
+    # What the rows have nothing for is left out, and what an earlier report drew is gone.
+    assert (folder / "pareto_by_view.svg").is_file() and not (folder / "lm_head.svg").exists()
+    assert cli.main(["report", f"--add={released}", f"--out={folder}", "--figures=frontier"]) == 0
+    assert not (folder / "pareto_by_view.svg").exists()
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["--figures=frontier"], "WORKDIR or --add is needed"),
+    (["--add=x.jsonl"], "got no folder to write to"),
+    (["--add=x.jsonl", "--figures=none"], "--figures has 'none', expected all or some of frontier"),
+    (["--add=x.jsonl", "--lineage=a:b"], "expected NAME:RANDOM,PRETRAINED,POSTTRAINED"),
+    (["a", "b"], "expected [WORKDIR]")])
+def test_a_wrong_order_is_named(capsys, arguments, said):
+    assert cli.main(["report", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_row_that_differs_in_anything_is_another(make, tmp_path):
+    first, second = make("one", a=10), make("two", a=10)
+    (row,) = rows_lib.read_rows(second)
+    rows_lib.write_rows(second, [dataclasses.replace(row, wall_time_s=1.0)])
+    with pytest.raises(errors.UserError, match="has another row"):
+        evidence.read([first, second])

@@ -1,0 +1,43 @@
+"""Tables in LaTeX: what a table says, and no name taken for a command."""
+
+import dataclasses
+
+import pytest
+import row_template
+
+from sah_jax.reports import latex, tables
+from sah_jax.studies import lineages
+
+LINEAGE = lineages.Lineage("L_1", "random", "pre", "post")
+
+
+def _row(model, bits, score):
+    return dataclasses.replace(
+        row_template.TEMPLATE, model_name=model, point=f"{model}-{bits}", bits=bits, performance=score,
+        selection_performance=score, dataset_name="math & more")
+
+
+@pytest.mark.parametrize("text, escaped", [
+    ("50% of $x_1 & {y} #2", r"50\% of \$x\_1 \& \{y\} \#2"),
+    ("a\\b~c^d", r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d"),
+    ("0.5 ± 0.1\nnext", r"0.5 $\pm$ 0.1 next")])
+def test_nothing_is_a_command(text, escaped):
+    assert latex.escape(text) == escaped
+
+
+def test_a_table_has_a_line_a_row():
+    text = latex.table(("a", "b"), [("1", "2"), ("3", "4")])
+    assert text.splitlines() == [
+        r"\begin{tabular}{ll}", r"\toprule", r"a & b \\", r"\midrule", r"1 & 2 \\", r"3 & 4 \\",
+        r"\bottomrule", r"\end{tabular}"]
+
+
+def test_the_tables_of_a_report_say_its_numbers():
+    rows = [_row("random", 8, 0.1), _row("pre", 16000, 0.5), _row("post", 80, 0.6)]
+    found = latex.tables(rows, tables.complexity_table(rows, (0.5,)), [LINEAGE], add_script_bits=False)
+    assert set(found) == {"complexity", "shares", "reductions"}
+    assert r"L\_1 & math \& more & 16,000 & 0.500 & ICL & 80 & 0.600 & ICL & 200.0x \\" in found["reductions"]
+    assert r"random & 0.500 & not reached" in found["complexity"]
+    assert found["shares"].count("math") == 3 * 4
+    # Of one stage alone there is no reduction.
+    assert "reductions" not in latex.tables(rows[:1], [], [LINEAGE])
