@@ -1,7 +1,7 @@
 """The order of the same training examples; no setting needs a trace of its own.
 
 Run:    python -m sah_jax study --config=configs/ablations/order.py --workdir=out/ablations/order
-Expected, on nano_follow (docs/programs.md): orders differ by no more than seeds do, 0.50 to 0.51 and 6.3
+Expected, on nano_follow (docs/programs.md): orders differ by no more than seeds do, 0.49 to 0.51 and 6.3
 to 6.5 kbit.
 """
 
