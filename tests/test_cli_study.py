@@ -55,3 +55,21 @@ def test_processes_that_are_started_make_a_study_and_its_report(arguments, tmp_p
 def test_the_launcher_is_not_passed_on():
     given = ["--config=a", "--launcher", "local:2", "--lease=9", "--launcher_options=a=1", "-launcher=b"]
     assert study._without(given, ("launcher", "launcher_options")) == ["--config=a", "--lease=9"]
+
+
+def test_a_study_is_listed_and_nothing_is_made(arguments, tmp_path, capfd):
+    assert cli.main([*arguments, "--phase=make", "--only=baseline"]) == 0
+    made = sorted((tmp_path / "work").rglob("*"))
+    capfd.readouterr()
+    assert cli.main([*arguments, "--list"]) == 0
+    listed = capfd.readouterr().out
+    assert cli.main([*arguments, "--dry_run"]) == 0
+    every = capfd.readouterr().out
+    # Two models of three points, of which the baselines are pending.
+    assert "icl(num_examples=1)" in every and "icl(num_examples=1)" not in listed
+    assert [line.split()[:3] for line in listed.splitlines() if line.split()[:1] == ["6"]] == [["6", "0", "2"]]
+    assert sorted((tmp_path / "work").rglob("*")) == made
+    # Of no folder at all, and of models that are not here.
+    assert cli.main([arguments[0], arguments[1], "--list"]) == 0
+    assert cli.main(["study", "--config=configs/paper/main.py:gsm8k", "--list"]) == 0
+    assert "198" in capfd.readouterr().out

@@ -63,8 +63,9 @@ def _list(values: flags.FlagValues, workdir: pathlib.Path | None) -> None:
     from sah_jax.reports import listing as printing
     from sah_jax.studies import listing
 
+    config = listing.parse(_given(values))
     printing.print_listing(
-        listing.list_points(load_config(values), workdir), common.console(), every_point=values.dry_run)
+        listing.list_points(config, workdir), common.console(), every_point=values.dry_run)
 
 
 def _launch(
@@ -136,8 +137,12 @@ def load_config(values: flags.FlagValues):
     """Returns the study's config, checked."""
     from sah_jax.studies import grid
 
+    return grid.parse_config(_given(values))
+
+
+def _given(values: flags.FlagValues) -> dict:
+    """Returns what a config file says."""
     try:
-        given = values.config.to_dict()
+        return values.config.to_dict()
     except Exception as error:  # a config that failed to load says so when it is used
         raise errors.UserError(f"--config: {common.one_line(error)}; correct the config.") from error
-    return grid.parse_config(given)
