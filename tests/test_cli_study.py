@@ -67,7 +67,8 @@ def test_a_study_is_listed_and_nothing_is_made(arguments, tmp_path, capfd):
     every = capfd.readouterr().out
     # Two models of three points, of which the baselines are pending.
     assert "icl(num_examples=1)" in every and "icl(num_examples=1)" not in listed
-    assert [line.split()[:3] for line in listed.splitlines() if line.split()[:1] == ["6"]] == [["6", "0", "2"]]
+    totals = [line.split()[:3] for line in listed.splitlines() if line.split()[:1] == ["6"]]
+    assert totals == [["6", "0", "2"]]
     assert sorted((tmp_path / "work").rglob("*")) == made
     # Of no folder at all, and of models that are not here.
     assert cli.main([arguments[0], arguments[1], "--list"]) == 0

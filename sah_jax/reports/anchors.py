@@ -16,13 +16,15 @@ class Anchors:
 
     def __init__(self, rows: Sequence[Row]):
         """Gives every row a place, by its position in `rows`."""
+        # By identity, because two reported files may have the same name; that needs the rows to stay.
+        self._rows = tuple(rows)
         self._ids = {
-            _key(row): f"row-{number}" if row.reported else f"program-{number}"
-            for number, row in enumerate(rows, start=1)}
+            id(row): f"row-{number}" if row.reported else f"program-{number}"
+            for number, row in enumerate(self._rows, start=1)}
 
     def of(self, row: Row) -> str:
-        """Returns the id of the element that tells of a row."""
-        return self._ids[_key(row)]
+        """Returns the id of the element that tells of a row, which must be one of these very rows."""
+        return self._ids[id(row)]
 
     def link(self, row: Row, bits: int) -> dict[str, Any]:
         """Returns what a table shows of a row, with its length as the table counts it."""
@@ -41,6 +43,3 @@ def estimate(row: Row) -> str:
     """Formats a row's test score with its standard error; of a reported row none is known."""
     return style.format_score(row.performance) if row.reported else tables.format_estimate(row)
 
-
-def _key(row: Row) -> tuple[bool, str]:
-    return row.reported, row.point

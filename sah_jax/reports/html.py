@@ -50,7 +50,7 @@ def render(
     Args:
       title: what the study is called.
       programs: the points of the study.
-      table: C(T, s | M) of all these rows, as `tables.complexity_table` returns it.
+      table: C(T, s | M) of all these rows, as `tables.complexity_table` returns it, with these very rows.
       reported_rows: points without files, beside those of the study.
       figures: static figures by name, each the bytes of a PNG or an SVG.
       known: lineages of models, for what is derived from several stages of one.

@@ -9,7 +9,6 @@ import dataclasses
 import os
 import pathlib
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -174,21 +173,13 @@ class _Work:
 
     def __call__(self) -> int:
         environment = {name: value for name, value in os.environ.items() if name not in self.unset}
-        return subprocess.call(
-            self.command, env=environment | self.environment, preexec_fn=_ignore_warning)
+        return subprocess.call(self.command, env=environment | self.environment)
 
     def checkpoint(self) -> Any:
         """Returns what submitit puts back into the queue when Slurm warns that the time is over."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self)
-
-
-def _ignore_warning() -> None:
-    """Leaves it to submitit, which ends this process, to act on a warning that all of a job's get."""
-    import submitit
-
-    signal.signal(signal.Signals[f"SIG{submitit.JobEnvironment.USR_SIG}"], signal.SIG_IGN)
 
 
 @dataclasses.dataclass

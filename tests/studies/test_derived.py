@@ -36,6 +36,7 @@ def test_a_reduction_is_to_the_shortest_program_that_is_as_good_as_the_best():
             _row("post", 40, 0.5), _row("post", 400, 0.9)]
     (one,) = derived.reductions(rows, [LINEAGE])
     assert (one.best_bits, one.matching_bits, one.factor) == (800, 40, 20.0)
+    assert one.posttrained_best.bits == 400
     (one,) = derived.reductions(rows[:4], [LINEAGE])
     assert (one.best_bits, one.matching, one.matching_bits, one.factor) == (800, None, None, None)
     assert not derived.reductions(rows[:3], [LINEAGE]) and not derived.reductions(rows[3:], [LINEAGE])

@@ -141,7 +141,7 @@ mark = pathlib.Path({str(mark)!r})
 if not mark.exists():
     mark.touch()
     time.sleep(600)
-""")
+""", {"timeout_min": 5})
     _wait(mark.exists)
     (job,) = processes.states
     # What Slurm sends 90 seconds before the end, and then the wait that it sets before the second run.

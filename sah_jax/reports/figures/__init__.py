@@ -66,7 +66,10 @@ def draw(
         raise ValueError(f"name: got {name!r}, expected one of {', '.join(NAMES)}")
     if not rows:
         raise NothingToDraw("Got no rows, expected at least one; run the study or add rows.")
-    return _FIGURES[name](Material(tuple(rows), tuple(known), add_script_bits, dict(parameters or {})))
+    # Of two lineages of one name the later is meant.
+    lineages_by_name = {one.name: one for one in known}
+    return _FIGURES[name](Material(
+        tuple(rows), tuple(lineages_by_name.values()), add_script_bits, dict(parameters or {})))
 
 
 def draw_all(

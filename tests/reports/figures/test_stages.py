@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sah_jax.reports import figures
-from sah_jax.studies import frontier
+from sah_jax.studies import frontier, lineages
 
 
 def _staircase(rows, model, bits):
@@ -35,6 +35,16 @@ def test_differences_need_two_stages_that_follow_each_other():
     figure = figures.draw("checkpoint_differences", figure_rows.study(models=("nano", "nano-chat")))
     assert drawn.words(figure)[-1] == "Post-trained minus pre-trained"
     assert "Pre-trained minus random" not in drawn.words(figure)
+
+
+@pytest.mark.parametrize("name", [
+    "task_complexity", "checkpoint_curves", "checkpoint_differences", "reduction_bars"])
+def test_of_two_lineages_of_one_name_the_later_is_drawn(name):
+    rows = [_row("a", 8, 0.25), _row("b", 80, 0.5), _row("c", 8, 0.75), _row("nano", 8, 0.5)]
+    known = [*lineages.KNOWN, lineages.Lineage("nano", "a", "b", "c")]
+    assert any("nano" in word for word in drawn.words(figures.draw(name, rows, known=known)) + [
+        label.get_text() for panel in drawn.panels(figures.draw(name, rows, known=known))
+        for label in panel.get_xticklabels()])
 
 
 def _row(model, bits, score):
