@@ -25,6 +25,9 @@ def report(arguments: list[str]) -> None:
     flags.DEFINE_multi_string(
         "lineage", [], "NAME:RANDOM,PRETRAINED,POSTTRAINED: models that are stages of one; may be repeated.",
         flag_values=values)
+    flags.DEFINE_multi_string(
+        "rename", [], "OLD=NEW: what a model of rows is called, beside the paper's names for its own; may be "
+        "repeated.", flag_values=values)
     workdir = common.parse(report, values, arguments, ["[WORKDIR]"])
     if not workdir and not values.add:
         raise errors.UserError("WORKDIR or --add is needed; see sah report --help.")
@@ -36,8 +39,12 @@ def report(arguments: list[str]) -> None:
         raise errors.UserError(
             f"--figures has {unknown[0]!r}, expected all or some of {', '.join(figures.NAMES)}.")
     known = (*lineages.KNOWN, *map(lineages.parse, values.lineage))
+    pairs = [one.split("=") for one in values.rename]
+    if wrong := ["=".join(pair) for pair in pairs if len(pair) != 2 or not all(pair)]:
+        raise errors.UserError(f"--rename is {wrong[0]!r}, expected OLD=NEW; correct it.")
     write_report(
         workdir[0] if workdir else None, common.console(), out=values.out, add=values.add, known=known,
+        called=lineages.PAPER_NAMES | dict(pairs),
         names=names, add_script_bits=values.script_bits)
 
 

@@ -9,12 +9,12 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sah_jax import errors
 from sah_jax.reports import html, parts
-from sah_jax.studies import frontier, reported, sidecar, verification
+from sah_jax.studies import frontier, lineages, reported, sidecar, verification
 from sah_jax.studies import rows as rows_lib
 
 
@@ -36,8 +36,14 @@ class Pool:
         return [*(program.row for program in self.programs), *self.reported]
 
 
-def read(files: Sequence[str | os.PathLike[str]]) -> Pool:
+def read(
+    files: Sequence[str | os.PathLike[str]], names: Mapping[str, str] = lineages.PAPER_NAMES
+) -> Pool:
     """Reads files of rows: those of studies, with the programs beside them, and those that others release.
+
+    Args:
+      files: their paths.
+      names: what models of rows are called in the report, so that those of two sources are one.
 
     Raises:
       UserError: a file is neither, a program is not what its row says, or two files have different rows of
@@ -47,15 +53,20 @@ def read(files: Sequence[str | os.PathLike[str]]) -> Pool:
     released: list[reported.ReportedRow] = []
     for path in map(pathlib.Path, files):
         if not _is_a_studys(path):
-            released += reported.read_rows(path)
+            released += [_renamed(row, names) for row in reported.read_rows(path)]
             continue
         for row in rows_lib.read_rows(path):
-            known = programs.setdefault(row.point, load_program(path.parent, row))
-            if known.row != row:
+            program = load_program(path.parent, row)
+            program = dataclasses.replace(program, row=_renamed(row, names))
+            if programs.setdefault(row.point, program).row != program.row:
                 raise errors.UserError(
                     f"{path}: has another row of point {row.point!r} than a file before it, expected each "
                     "point once; report one of them.")
     return Pool(tuple(programs.values()), tuple(released))
+
+
+def _renamed(row: frontier.Row, names: Mapping[str, str]) -> frontier.Row:
+    return dataclasses.replace(row, model_name=names.get(row.model_name, row.model_name))
 
 
 def _is_a_studys(path: pathlib.Path) -> bool:

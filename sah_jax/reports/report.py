@@ -7,7 +7,7 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sah_jax import errors
 from sah_jax.reports import evidence, exports, figures, html, latex, pages, tables
@@ -39,7 +39,8 @@ class Report:
 
 def write_report(
     workdir: str | os.PathLike[str] | None, out: str | os.PathLike[str] | None = None, *,
-    add: Sequence[str | os.PathLike[str]] = (), known: Sequence[lineages.Lineage] = lineages.KNOWN,
+    add: Sequence[str | os.PathLike[str]] = (),
+    called: Mapping[str, str] = lineages.PAPER_NAMES, known: Sequence[lineages.Lineage] = lineages.KNOWN,
     names: Sequence[str] = figures.NAMES[:1], add_script_bits: bool = True,
 ) -> Report:
     """Writes the report of a study.
@@ -52,6 +53,7 @@ def write_report(
       workdir: the study's folder, which holds results.jsonl and points/; None for what is added alone.
       out: the folder to write to; WORKDIR/report if None.
       add: more files of rows, of studies or of other systems, see `evidence.read`.
+      called: what models are called, see `evidence.read`.
       known: the lineages that models may be of.
       names: the figures, of `figures.NAMES`; one for which the rows have nothing is left out.
       add_script_bits: whether a length counts the script.
@@ -72,7 +74,7 @@ def write_report(
         files.insert(0, workdir / rows_lib.RESULTS_NAME)
     if out is None and workdir is None:
         raise errors.UserError("got no folder to write to, expected one where there is no study; give --out.")
-    pool = evidence.read(files)
+    pool = evidence.read(files, called)
     rows = pool.rows
     if not rows:
         raise errors.UserError(

@@ -45,6 +45,28 @@ KNOWN = (
 )
 """The paper's (its names), and the models that come with the package."""
 
+PAPER_NAMES = {
+    "SmolLM3-3B-step0-seed6": "smollm3-step0",
+    "SmolLM3-3B-checkpoints@stage1-step-40000": "smollm3-step40k",
+    "SmolLM3-3B-checkpoints@stage1-step-1720000": "smollm3-step1720k",
+    "SmolLM3-3B-checkpoints@stage1-step-3440000": "smollm3-stage1",
+    "SmolLM3-3B-checkpoints@stage2-step-4200000": "smollm3-stage2",
+    "SmolLM3-3B-checkpoints@stage3-step-4720000": "smollm3-stage3",
+    "SmolLM3-3B": "smollm3",
+    "Olmo-3-1025-7B@stage1-step0": "olmo3-7b-step0",
+    "Olmo-3-1025-7B@stage1-step707000": "olmo3-7b-step707k",
+    "Olmo-3-1025-7B@stage1-step1413814": "olmo3-7b-step1414k",
+    "Olmo-3-1025-7B@stage2-step6000": "olmo3-7b-stage2-step6k",
+    "Olmo-3-1025-7B@stage2-step12000": "olmo3-7b-stage2-step12k",
+    "Olmo-3-1025-7B@stage2-step24000": "olmo3-7b-stage2-step24k",
+    "Olmo-3-1025-7B@stage2-step47684": "olmo3-7b-stage2-step48k",
+    "Olmo-3-1025-7B": "olmo3-1025-7b",
+    "Olmo-3-7B-Instruct@step_200": "olmo3-7b-instruct-step200",
+    "Olmo-3-7B-Instruct@step_400": "olmo3-7b-instruct-step400",
+    "Olmo-3-1125-32B@stage1-step656000": "olmo3-32b-step656k",
+}
+"""What the paper calls the models of `configs/paper`, by the names of their rows."""
+
 
 def parse(text: str) -> Lineage:
     """Reads "NAME:RANDOM,PRETRAINED,POSTTRAINED".

@@ -84,11 +84,22 @@ def test_a_report_pools_and_stands_alone(make, released, tmp_path, capsys):
     assert not (folder / "pareto_by_view.svg").exists()
 
 
+def test_models_of_two_sources_are_one_by_name(make, released, capsys):
+    path = make("one", a=10)
+    names = lambda **options: [row.model_name for row in evidence.read([path, released], **options).rows]
+    assert names() == ["nano"] * 3
+    assert names(names={"nano": "paper's"}) == ["paper's"] * 3
+    assert cli.main(["report", str(path.parent), "--figures=frontier", "--rename=nano=other"]) == 0
+    (one, _) = json.loads((path.parent / "report" / "frontier.json").read_text())
+    assert one["model"] == "other"
+
+
 @pytest.mark.parametrize("arguments, said", [
     (["--figures=frontier"], "WORKDIR or --add is needed"),
     (["--add=x.jsonl"], "got no folder to write to"),
     (["--add=x.jsonl", "--figures=none"], "--figures has 'none', expected all or some of frontier"),
     (["--add=x.jsonl", "--lineage=a:b"], "expected NAME:RANDOM,PRETRAINED,POSTTRAINED"),
+    (["--add=x.jsonl", "--rename=a"], "--rename is 'a', expected OLD=NEW"),
     (["a", "b"], "expected [WORKDIR]")])
 def test_a_wrong_order_is_named(capsys, arguments, said):
     assert cli.main(["report", *arguments]) == 2

@@ -1,9 +1,11 @@
 """Models that are one model at several stages."""
 
+import re
+
 import pytest
 
 from sah_jax import errors
-from sah_jax.studies import lineages
+from sah_jax.studies import lineages, paper
 
 
 def test_a_lineage_is_read():
@@ -21,3 +23,13 @@ def test_what_is_none_is_refused(text):
 def test_no_model_is_in_two_places():
     stages = [model for one in lineages.KNOWN for model in one.stages]
     assert len(stages) == len(set(stages))
+
+
+def test_the_papers_models_are_called_as_the_paper_does():
+    # What a row calls a model of the hub: its name, and the revision or the seed.
+    rows = {
+        re.sub(r"^[^/]+/", "", model).replace("#", "-")
+        for model in (*paper.PRETRAINED, *paper.LARGE, *paper.CHECKPOINTS)}
+    assert rows <= set(lineages.PAPER_NAMES)
+    stages = {model for one in lineages.KNOWN if one.name != "nano" for model in one.stages}
+    assert set(lineages.PAPER_NAMES.values()) == stages | {"olmo3-32b-step656k"}
