@@ -42,4 +42,3 @@ def status(row: Row) -> str:
 def estimate(row: Row) -> str:
     """Formats a row's test score with its standard error; of a reported row none is known."""
     return style.format_score(row.performance) if row.reported else tables.format_estimate(row)
-

@@ -6,6 +6,7 @@ of a slice are one process of a study.
 """
 
 import dataclasses
+import math
 import os
 import pathlib
 import re
@@ -92,8 +93,8 @@ def start(
       number: how many.
       arguments: of `sah`.
       workdir: the study's folder; their output goes to its logs.
-      options: of Slurm, what submitit takes: partition, timeout_min, gpus_per_node, cpus_per_task, mem_gb,
-        or slurm_NAME for others of sbatch's that it knows.
+      options: of Slurm, what submitit takes: partition, timeout_min (four hours if it is not given),
+        gpus_per_node, cpus_per_task, mem_gb, or slurm_NAME for others of sbatch's that it knows.
 
     Raises:
       UserError: they cannot be started.
@@ -193,7 +194,7 @@ class _Slurm:
 
     tasks: list[Any]
     states: dict[str, str]
-    _looked: float = -_LOOK_EVERY_S
+    _looked: float = -math.inf
 
     def running(self) -> int:
         if time.monotonic() - self._looked >= _LOOK_EVERY_S:
@@ -215,9 +216,9 @@ class _Slurm:
     def failures(self, codes: Collection[int]) -> list[str]:
         found, deadline = [], time.monotonic() + _FILES_S
         for task in self.tasks:
-            code = _code(task, deadline) if self.states[task.job_id] in _ENDED else 0
-            if code not in codes:
-                how = f"as {self.states[task.job_id]}" if code is None else f"with code {code}"
+            state = self.states[task.job_id]
+            if state in _ENDED and (code := _code(task, deadline)) not in codes:
+                how = f"as {state}" if code is None else f"with code {code}"
                 where = f", see {task.paths.stdout}" if task.paths.stdout.exists() else ""
                 found.append(f"job {task.job_id} ended {how}{where}")
         return found

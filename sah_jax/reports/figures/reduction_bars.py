@@ -4,10 +4,12 @@ Left the best score of the pre-trained model, and what the post-trained one gain
 program is that reaches the pre-trained model's best, of either. Of every family.
 """
 
+import math
 from collections.abc import Sequence
 
 from matplotlib import axes as mpl_axes
 from matplotlib import figure as mpl_figure
+from matplotlib import ticker as mpl_ticker
 
 from sah_jax.reports import style
 from sah_jax.reports.figures import legends, panels, scales
@@ -75,7 +77,10 @@ def _draw_lengths(axes: mpl_axes.Axes, own: Sequence[derived.Reduction]) -> None
     axes.set_yscale("log")
     # A program of no bits has a place, too.
     lengths = [max(bits, 1) for one in own for bits in (one.best_bits, one.matching_bits) if bits is not None]
-    axes.set_ylim(min(lengths) / 4, max(lengths) * 8)
+    # Whole decades, so that a reader sees at least two of them.
+    floor = 10.0 ** math.floor(math.log10(min(lengths) / 2))
+    axes.set_ylim(floor, 10.0 ** math.ceil(math.log10(max(lengths) * 4)))
+    axes.yaxis.set_minor_formatter(mpl_ticker.NullFormatter())
     axes.set_ylabel(scales.LENGTH_LABEL, fontsize=9, color=style.INK)
     labels = [f"{one.lineage}\n{one.factor:,.1f}× shorter" if one.factor else one.lineage for one in own]
     axes.set_xticks(range(len(own)), labels, parse_math=False)
@@ -86,6 +91,6 @@ def _draw_lengths(axes: mpl_axes.Axes, own: Sequence[derived.Reduction]) -> None
                 axes.bar(center, max(bits, 1), _WIDTH / 2, color=color, alpha=_ALPHA)
             axes.annotate(
                 "not reached" if bits is None else style.format_bytes(bits),
-                (center, min(lengths) / 4 if bits is None else max(bits, 1)), xytext=(0, 2),
+                (center, floor if bits is None else max(bits, 1)), xytext=(0, 2),
                 textcoords="offset points", ha="center", va="bottom", fontsize=8, color=style.INK,
                 rotation=90 if bits is None else 0)

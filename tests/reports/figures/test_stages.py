@@ -40,11 +40,13 @@ def test_differences_need_two_stages_that_follow_each_other():
 @pytest.mark.parametrize("name", [
     "task_complexity", "checkpoint_curves", "checkpoint_differences", "reduction_bars"])
 def test_of_two_lineages_of_one_name_the_later_is_drawn(name):
-    rows = [_row("a", 8, 0.25), _row("b", 80, 0.5), _row("c", 8, 0.75), _row("nano", 8, 0.5)]
-    known = [*lineages.KNOWN, lineages.Lineage("nano", "a", "b", "c")]
-    assert any("nano" in word for word in drawn.words(figures.draw(name, rows, known=known)) + [
-        label.get_text() for panel in drawn.panels(figures.draw(name, rows, known=known))
-        for label in panel.get_xticklabels()])
+    later = lineages.Lineage("nano", "a", "b", "c")
+    rows = [_row("a", 8, 0.25), _row("b", 80, 0.5), _row("c", 8, 0.75), *figure_rows.study(("nano_follow",))]
+    both, alone = (figures.draw(name, rows, known=known) for known in ((*lineages.KNOWN, later), (later,)))
+    assert drawn.words(both) == drawn.words(alone)
+    for one, other in zip(drawn.panels(both), drawn.panels(alone), strict=True):
+        heights = [[list(line.get_ydata()) for line in panel.lines] for panel in (one, other)]
+        assert heights[0] == heights[1]
 
 
 def _row(model, bits, score):
