@@ -102,8 +102,8 @@ def print_complexity(
 ) -> None:
     """Prints C(T, s | M), one block a (task, model)."""
     table = new_table(
-        "C(T, s | M): the shortest program found that reaches s", "Task", "Model", "Score s", ">Bits",
-        ">Size", "Family", ">Test score")
+        "C(T, s | M): the shortest program found that reaches s", "Task", "Model", "Score s",
+        _bits_column(add_script_bits), ">Size", "Family", ">Test score")
     previous = None
     for entry in complexity_table(rows, scores, add_script_bits=add_script_bits):
         cell = (entry.task, entry.model)
@@ -128,7 +128,7 @@ def print_results(
     chosen = {row.point for row in frontier.pareto(rows, add_script_bits=add_script_bits)}
     for (model, task), cell_rows in frontier.group_cells(rows).items():
         table = new_table(
-            f"{task}, {model}", "", "Family", ">Bits with script" if add_script_bits else ">Bits",
+            f"{task}, {model}", "", "Family", _bits_column(add_script_bits),
             ">Selection score", ">Test score", "Verified", "Point")
         for row in sorted(cell_rows, key=lambda row: frontier.total_bits(row, add_script_bits)):
             add_row(
@@ -144,7 +144,7 @@ def print_frontier(
     add_script_bits: bool = True,
 ) -> None:
     """Prints the frontier of one (model, task), and how short programs of some scores are."""
-    table = new_table("Frontier", "Family", ">Bits", ">Selection score", "Point")
+    table = new_table("Frontier", "Family", _bits_column(add_script_bits), ">Selection score", "Point")
     for row in frontier.pareto(rows, add_script_bits=add_script_bits):
         add_row(table, style.family_style(row.experiment_name).label,
                 f"{frontier.total_bits(row, add_script_bits):,}",
@@ -154,6 +154,10 @@ def print_frontier(
         witness = frontier.complexity(rows, score, add_script_bits=add_script_bits)
         length = f"{frontier.total_bits(witness, add_script_bits):,} bits" if witness else "not reached"
         console.print(f"score {style.format_score(score)}: {length}", highlight=False)
+
+
+def _bits_column(add_script_bits: bool) -> str:
+    return ">Bits with script" if add_script_bits else ">Bits"
 
 
 def format_level(entry: Complexity) -> str:
