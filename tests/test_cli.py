@@ -65,7 +65,8 @@ def test_study_writes_rows_and_report(study):
     (row,) = rows.read_rows(study / "results.jsonl")
     assert row.verified and row.experiment_name == "urial"
     assert {path.name for path in (study / "report").iterdir()} == {
-        "report.html", "frontier.png", "frontier.pdf", "complexity.csv"}
+        "report.html", "frontier.png", "frontier.pdf", "frontier.svg", "frontier.json", "derived.json",
+        "complexity.csv", "complexity.tex", "shares.tex"}
 
 
 def test_verify_accepts_a_study_and_a_program(study, capsys):

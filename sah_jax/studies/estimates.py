@@ -66,9 +66,11 @@ def of_setting(setting: Any, spec: config_lib.ModelConfig, task: task_lib.Task, 
 
 def _tokens(setting: Any) -> tuple[int, int]:
     """Returns how many tokens are trained on and coded until a point is verified."""
-    if isinstance(setting, tuple):  # of several sections
+    if isinstance(setting, tuple):  # a prompt, and numbers fitted under it
         trained, coded = zip(*map(_tokens, setting), strict=True)
-        return sum(trained), sum(coded)
+        # Every row is longer by the prompt; its examples are taken to be as long as rows are padded.
+        longer = 1 + sum(getattr(one, "num_examples", 0) for one in setting if not hasattr(one, "epochs"))
+        return longer * sum(trained), sum(coded)
     if not hasattr(setting, "epochs"):
         return 0, 0
     once = _padded(setting.num_examples, setting)
