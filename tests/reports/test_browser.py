@@ -165,6 +165,23 @@ def test_switches_change_the_frontier_and_the_legend_hides_points(opened):
         assert page.locator(".mark").count() == before - 2 and _stairs(page) == [control, parametric]
 
 
+@pytest.mark.parametrize("sizes", [(0, 2), (1,), (500, 502), (400, 2700), (5, 10**9)], ids=str)
+def test_every_point_is_within_its_panel(opened, sizes):
+    programs = [
+        page_programs.program(str(size), size, 0.5 if size else -0.25, script_bits=0) for size in sizes]
+    with opened(_text(programs, [])) as page:
+        for mark in page.locator(".mark").all():
+            at, extent = _middle(page, mark), mark.bounding_box()
+            box = page.locator(".panel svg").bounding_box()
+            assert box["x"] + 46 < at[0] < box["x"] + box["width"]
+            assert box["y"] <= extent["y"] and extent["y"] + extent["height"] < box["y"] + box["height"] - 38
+        labels = page.locator(".panel text").all_text_contents()
+        assert ("0" in labels) == (0 in sizes)
+        # Two of them, for a reader to see that the axis is logarithmic.
+        assert sum(label.startswith("10") for label in labels) >= (2 if min(sizes) else 1)
+        assert page.locator(".mark").count() == len(sizes)
+
+
 def test_the_keyboard_goes_through_a_panels_points(opened):
     with opened(_text(PROGRAMS, THEIRS)) as page:
         page.locator("#others").focus()

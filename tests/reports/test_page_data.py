@@ -88,6 +88,11 @@ def test_a_marker_has_an_upper_half(marker):
     assert whole[2] - 4 <= half[2] <= whole[2] and whole[2] < half[3] < whole[3] - 20
 
 
+def test_a_family_has_its_marker_whole_and_half():
+    for family in _figure()["families"]:
+        assert len(_extent(family["whole"])) == 4 and _extent(family["half"])[3] < _extent(family["whole"])[3]
+
+
 def test_markers_differ():
     markers = {look.marker for look in style.FAMILIES.values()}
     assert len({page_data._outline(marker, "full") for marker in markers}) == len(markers)

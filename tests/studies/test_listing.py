@@ -174,7 +174,9 @@ def test_costs_grow_with_examples_and_are_proportional_to_passes():
     assert longer.training == 4 * lora.training and longer.scoring == lora.scoring > 0
     assert _cost("lora", fit | {"num_examples": 65}).training > lora.training  # a batch more
     both = _cost("icl+lora", {"icl": {"num_examples": 1}, "lora": fit})
-    assert both == lora and _cost("baseline", {}).training == 0
+    # Each row begins with the prompt's example.
+    assert both.training == 2 * lora.training and both.scoring == lora.scoring
+    assert _cost("baseline", {}).training == 0
     phases = fit | {"coded_examples": 64, "data_rate": 1e-3}
     del phases["rank"]
     assert _cost("combined", phases).training > lora.training and _cost("combined", phases).coding > 0

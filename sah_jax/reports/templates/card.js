@@ -71,8 +71,9 @@ const showCard = (point, pin) => {
   }
   const svg = point.panel.svg.getBoundingClientRect(), x = svg.left + point.x, y = svg.top + point.y;
   if (narrow.matches) {
-    // What was tapped must not lie under the card.
-    if (pin) scrollBy(0, Math.max(0, y + 24 - card.getBoundingClientRect().top));
+    // What was tapped must not lie under the card, nor the rest of its panel if there is room above.
+    const edge = card.getBoundingClientRect().top;
+    if (pin) scrollBy(0, Math.max(0, y + 24 - edge, Math.min(svg.bottom - edge, svg.top - 8)));
     return;
   }
   const right = x + 16 + card.offsetWidth < document.documentElement.clientWidth;

@@ -29,11 +29,12 @@ const superscript = (number) => [...String(number)].map((digit) => "⁰¹²³⁴
 const lengthScale = (rows) => {
   const lengths = rows.map(length), shortest = Math.min(...lengths), longest = Math.max(...lengths, 10);
   let left = place(Math.max(shortest, LINEAR_BELOW)) - 0.23, right = place(longest) + 0.34;
+  const powers = Math.floor(right + Math.log10(LINEAR_BELOW) - 0.4) - Math.ceil(left + Math.log10(LINEAR_BELOW) - 0.4);
   if (shortest < LINEAR_BELOW) left = -0.15;
-  else if (right - left < 1.3) {
+  else if (powers < 1) {
     // A reader needs two labelled ticks to see that the axis is logarithmic.
     left = place(10 ** Math.floor(Math.log10(shortest))) - 0.1;
-    right = place(10 ** Math.ceil(Math.log10(longest))) + 0.1;
+    right = place(10 ** Math.max(2, Math.ceil(Math.log10(longest)))) + 0.1;
   }
   const ticks = shortest < LINEAR_BELOW ? [[0, "0"]] : [];
   for (let power = 1; place(10 ** power) <= right; power++) {
@@ -86,7 +87,9 @@ const drawStairs = (svg, front, {x, y, width}, ghost) => {
     else draw(svg, "path", {class: "stair", d, stroke: data.views[data.families[row.family].view]});
   });
   const best = steps.at(-1);
-  if (best && !ghost) draw(svg, "text", {class: "best", x: end, y: y(best.score) - 5}, best.estimate.split(" ")[0]);
+  // Above the line, and above the point where that is near.
+  const above = best && end - x(best) < 45 ? 11 : 5;
+  if (best && !ghost) draw(svg, "text", {class: "best", x: end, y: y(best.score) - above}, best.estimate.split(" ")[0]);
 };
 
 const drawMark = (svg, row, chosen, {x, y}) => {
