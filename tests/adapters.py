@@ -10,7 +10,7 @@ def theta(base, rank, bits, symbols_of, exponent_of=lambda number: -20, alpha=8,
 
 
 def numbers(
-    family, base, form, symbols_of, exponent_of=lambda number: -8, seed=1, extra=()
+    family, base, form, symbols_of, exponent_of=lambda number: -7, seed=1, extra=()
 ) -> quantised.Theta:
     """Returns the θ of a family of numbers, of a form."""
     shapes = registry.get_family(family).shapes(form, base.decoder)

@@ -78,8 +78,7 @@ def start(folder: pathlib.Path, cpus: int = 2) -> Iterator[dict[str, str]]:
                 daemons.append(subprocess.Popen(
                     [_find(name), *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=out,
                     stderr=subprocess.STDOUT))
-        _wait(_START_S, lambda: "idle" in _ask(["sinfo", "--noheader", "--format=%T"], environment),
-              f"the cluster does not start, see {folder}")
+        _wait(_START_S, lambda: is_idle(environment), f"the cluster does not start, see {folder}")
         yield environment
     finally:
         _ask(["scancel", "--me"], environment)
@@ -93,6 +92,11 @@ def start(folder: pathlib.Path, cpus: int = 2) -> Iterator[dict[str, str]]:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
+
+
+def is_idle(environment: dict[str, str]) -> bool:
+    """Whether a cluster is up and nothing of any job is left on it."""
+    return _ask(["sinfo", "--noheader", "--format=%T"], environment).strip() == "idle"
 
 
 def _find(name: str) -> str | None:

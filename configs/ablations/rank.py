@@ -1,8 +1,8 @@
 """The rank of low-rank pairs: bits and scores of RD-trained adapters of 1 to 16 ranks.
 
 Run:    python -m sah_jax study --config=configs/ablations/rank.py --workdir=out/ablations/rank
-Expected, on nano_follow (docs/programs.md): more ranks do worse at a fixed alpha, since the update is
-scaled by alpha / rank: 0.49 at rank 1, 0.39 at rank 4, 0.21 at rank 16, at 6 to 8 kbit throughout.
+Expected, on nano_follow (docs/programs.md): more ranks do worse at a fixed alpha (the update is scaled by
+alpha / rank): 0.49 at rank 1, 0.39 at rank 4, 0.21 at rank 16, at 6 to 8 kbit throughout.
 """
 
 import ml_collections

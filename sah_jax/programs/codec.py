@@ -6,6 +6,7 @@ one follows. Every section is coded under the frozen base; what they add, they a
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,8 +19,9 @@ from sah_jax.models import base as base_lib
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import registry
 
-PLAIN, CHECKED = 2, 3
-"""Format versions: the latter ends in a check of what the file decodes to. Version 1 held one section."""
+PLAIN, CHECKED = 2, 4
+"""Format versions: the latter ends in a check of what the file decodes to. Version 1 held one section, and
+the check of 3 did not cover the base."""
 
 TEXTS_CODE = 31
 """In place of a family's code, that of a file of texts: see `sah_jax.programs.texts`."""
@@ -120,7 +122,7 @@ def write_sections(
             writer.put_table(_MORE_TABLE, [number + 1 < len(sections)])
     adapted = functools.reduce(family_lib.Adapted.then, parts)
     if check:
-        write_check(writer, adapted.digest())
+        write_check(writer, _seal(adapted, base))
     return Program(writer.close(), writer.ledger, "+".join(one.name for one, _ in sections), adapted)
 
 
@@ -148,7 +150,7 @@ def read(
         code = _read_code(reader)
     adapted = functools.reduce(family_lib.Adapted.then, parts)
     if version == CHECKED:
-        read_check(reader, adapted.digest())
+        read_check(reader, _seal(adapted, base))
     reader.finish()
     return Program(data, reader.ledger, "+".join(family.name for family in families), adapted)
 
@@ -210,6 +212,11 @@ def read_check(reader: file.ProgramReader, digest: str) -> None:
     with reader.field("check"):
         if integers.read_bits(reader, CHECK_BITS) != _check(digest):
             raise reader.invalid("it decodes to something else than was written")
+
+
+def _seal(adapted: family_lib.Adapted, base: base_lib.BaseModel) -> str:
+    """Returns the SHA-256, in hexadecimal, of the adapted model: what is added to the base, and the base."""
+    return hashlib.sha256(f"{base.digest} {adapted.digest()}".encode()).hexdigest()
 
 
 def _check(digest: str) -> int:

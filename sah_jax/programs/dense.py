@@ -29,6 +29,10 @@ class DenseFamily(quantised.QuantisedFamily):
         leaves = traverse_util.flatten_dict(decoder_lib.abstract_params(decoder), sep="/")
         return {name: leaf.shape for name, leaf in leaves.items() if self.adds_to(name)}
 
+    def portable(self, theta) -> bool:
+        """See `QuantisedFamily.portable`."""
+        return True
+
     def program(self, values, form, knobs, params, decoder) -> family_lib.Added:
         """See `QuantisedFamily.program`."""
         return family_lib.Added({}, traverse_util.unflatten_dict(values, sep="/"))

@@ -28,13 +28,17 @@ class Icl(prompt.PromptFamily):
 
     def fit(self, setting, base, task, seed, report, checkpoints=None) -> list[int]:
         """See `Family.fit`."""
+        if setting.num_examples < 1:
+            raise errors.UserError(
+                f"num_examples is {setting.num_examples}, expected at least 1; without examples it is the "
+                "baseline.")
         examples = task.examples("train", setting.num_examples, seed)
         context, fitting = [], 0
         limit = base.spec.max_positions * (_PROMPT_SHARE - 1) // _PROMPT_SHARE - task.max_new_tokens
         for example in examples:
             context += base.encode(example.prompt + example.answer + task.demonstration_separator)
             fitting += len(context) <= limit
-        if not 0 < setting.num_examples == fitting:
+        if setting.num_examples != fitting:
             raise errors.UserError(
                 f"num_examples is {setting.num_examples}, {fitting} fit beside a prompt and its answer in "
                 f"the model's {base.spec.max_positions} positions; choose 1 to {max(fitting, 1)}.")

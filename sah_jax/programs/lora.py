@@ -46,6 +46,10 @@ class Lora(quantised.QuantisedFamily):
         return {name: layers if name.split("/")[1] in modules else () for name in self.shapes(
             form, base.decoder)}
 
+    def portable(self, theta) -> bool:
+        """See `QuantisedFamily.portable`."""
+        return True
+
     def paper_count(self, theta, base) -> int:
         """See `QuantisedFamily.paper_count`: what the file holds."""
         kept = self.kept(theta.form, base)

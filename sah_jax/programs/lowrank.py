@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sah_jax.coding import counters
 from sah_jax.models import base as base_lib
 from sah_jax.models import decoder as decoder_lib
 from sah_jax.programs import header
@@ -44,25 +45,15 @@ def shapes(decoder: decoder_lib.Decoder, rank: int) -> dict[str, dict[str, tuple
 def start(decoder: decoder_lib.Decoder, rank: int, seed: Any) -> Factors:
     """Returns the pair every fit starts from: `a` random, `b` zero, so that nothing is changed.
 
-    The entries of `a` are +-1/sqrt(I), with signs from `jax.random.bits`: integers that are
-    the same on every machine.
+    The entries of `a` are +-1/sqrt(I), with signs from `counters`: the same on every machine.
     """
-    key, factors = seeded(seed), {}
+    key, factors = counters.key(seed), {}
     for index, (name, pair) in enumerate(shapes(decoder, rank).items()):
         factors[name] = {
-            "a": signs(jax.random.fold_in(key, index), pair["a"]) * np.float32(1 / math.sqrt(pair["a"][1])),
+            "a": counters.signs(counters.fold_in(key, index), pair["a"]) * np.float32(
+                1 / math.sqrt(pair["a"][1])),
             "b": jnp.zeros(pair["b"], jnp.float32)}
     return factors
-
-
-def seeded(seed: Any) -> jax.Array:
-    """Returns the key of a seed that a file holds: of one generator, whatever JAX's default is."""
-    return jax.random.key(seed, impl="threefry2x32")
-
-
-def signs(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Returns float32 signs, the same on every machine."""
-    return jnp.where(jax.random.bits(key, shape, jnp.uint8) & 1, 1.0, -1.0).astype(jnp.float32)
 
 
 def expand(factors: Factors, scales: Any) -> dict:

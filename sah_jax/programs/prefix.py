@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from sah_jax import errors
-from sah_jax.coding import tokens
+from sah_jax.coding import counters, tokens
 from sah_jax.models import decoder as decoder_lib
 from sah_jax.programs import base as family_lib
-from sah_jax.programs import header, lowrank, quantised
+from sah_jax.programs import header, quantised
 
 _MAX_SLOTS = 1024
 
@@ -100,9 +100,9 @@ class Prefix(_PrefixFamily):
         if form.start == "text":
             embeddings = base.params["embed"][np.array(extra)]
             return keys_values(base.decoder, base.params, embeddings)
-        keys = jax.random.split(lowrank.seeded(seed), 2)
         shape = self.shapes(form, base.decoder)["attention/prefix_k"]
-        return {"prefix_k": lowrank.signs(keys[0], shape), "prefix_v": jnp.zeros(shape, jnp.float32)}
+        own = counters.signs(counters.fold_in(counters.key(seed), 0), shape)
+        return {"prefix_k": own, "prefix_v": jnp.zeros(shape, jnp.float32)}
 
     def program(self, values, form, knobs, params, decoder) -> family_lib.Added:
         """See `QuantisedFamily.program`."""
@@ -128,7 +128,7 @@ class SoftPrompt(_PrefixFamily):
         """See `QuantisedFamily.knobs`: the embeddings that it starts from, of a text or of random tokens."""
         chosen = np.array(extra, np.uint32)
         if form.start == "random":
-            bits = jax.random.bits(lowrank.seeded(seed), (form.slots,), jnp.uint32)
+            bits = counters.bits(counters.key(seed), (form.slots,))
             chosen = bits % jnp.uint32(base.spec.vocab_size)
         return base.params["embed"][chosen].astype(jnp.float32)
 

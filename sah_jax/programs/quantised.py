@@ -124,8 +124,11 @@ class QuantisedFamily:
         return dict.fromkeys(self.shapes(form, base.decoder))
 
     def portable(self, theta: Theta) -> bool:
-        """Returns whether integers and counters alone lead to the adapted model, see `Adapted.portable`."""
-        return True
+        """Returns whether integers and counters alone lead to the adapted model, see `Adapted.portable`.
+
+        A family says so itself: one whose `program` runs the model, or rounds floats, must not.
+        """
+        return False
 
     def check(self, setting: Any, seed: int, base: base_lib.BaseModel) -> None:
         """Raises UserError where a setting does not suit the model."""

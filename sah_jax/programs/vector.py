@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sah_jax import errors
-from sah_jax.coding import scales
+from sah_jax.coding import counters, scales
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import header, lowrank, quantised
 
@@ -75,7 +75,7 @@ class Vector(quantised.QuantisedFamily):
 
     def program(self, values, form, knobs, params, decoder) -> family_lib.Added:
         """See `QuantisedFamily.program`."""
-        key, unit = lowrank.seeded(knobs["seed"]), knobs["unit"]
+        key, unit = counters.key(knobs["seed"]), knobs["unit"]
         factors = {}
         if form.basis == "factors":
             for number, (name, pair) in enumerate(lowrank.start(decoder, form.rank, knobs["seed"]).items()):
@@ -95,6 +95,10 @@ class Vector(quantised.QuantisedFamily):
                                  "b": b * (unit * np.float32(1 / _SKETCH_RMS))}
         return family_lib.Added(lowrank.expand(factors, knobs["scales"]))
 
+    def portable(self, theta) -> bool:
+        """See `QuantisedFamily.portable`."""
+        return True
+
     def _values_of(self, found, knobs):
         """Integers, for the step is the last thing to be multiplied with."""
         unit = scales.step(found.exponents["vector"])
@@ -103,12 +107,12 @@ class Vector(quantised.QuantisedFamily):
 
 def _key(key: jax.Array, number: int, place: int) -> jax.Array:
     # Apart from the keys of the pairs' starts.
-    return jax.random.fold_in(jax.random.fold_in(key, 1000 + number), place)
+    return counters.fold_in(counters.fold_in(key, 1000 + number), place)
 
 
 def spread(vector: jax.Array, key: jax.Array, shape: Sequence[int]) -> jax.Array:
     """Returns an array whose entries are entries of a vector with signs, by a hash of their places."""
-    bits = jax.random.bits(key, shape, jnp.uint32)
+    bits = counters.bits(key, tuple(shape))
     signs = jnp.where(bits & 1, 1.0, -1.0).astype(jnp.float32)
     return vector[(bits >> 1) % jnp.uint32(vector.shape[0])] * signs
 
@@ -121,15 +125,15 @@ def sketches(base, rank: int, seed: int) -> lowrank.Factors:
     Raises:
       UserError: the weights are quantised.
     """
-    key, out = lowrank.seeded(seed), {}
+    key, out = counters.key(seed), {}
     for number, (group, name) in enumerate(lowrank.PROJECTIONS):
         leaves = base.params["layers"][group][name]
         if "kernel" not in leaves:
             raise errors.UserError(
                 f"{base.name} has quantised weights, expected kernels to sketch; take basis=factors.")
         kernel = leaves["kernel"]
-        right = lowrank.signs(_key(key, number, 1), (kernel.shape[2], rank))
-        left = lowrank.signs(_key(key, number, 2), (rank, kernel.shape[1]))
+        right = counters.signs(_key(key, number, 1), (kernel.shape[2], rank))
+        left = counters.signs(_key(key, number, 2), (rank, kernel.shape[1]))
         whole = _as_integers(kernel)
         out[f"{group}/{name}"] = {
             "a": _shortened(whole @ right.astype(jnp.int32)),

@@ -10,6 +10,7 @@ import math
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -174,13 +175,21 @@ class _Work:
 
     def __call__(self) -> int:
         environment = {name: value for name, value in os.environ.items() if name not in self.unset}
-        return subprocess.call(self.command, env=environment | self.environment)
+        return subprocess.call(
+            self.command, env=environment | self.environment, preexec_fn=_ignore_warning)
 
     def checkpoint(self) -> Any:
         """Returns what submitit puts back into the queue when Slurm warns that the time is over."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self)
+
+
+def _ignore_warning() -> None:
+    """Leaves the warning, which all of a job's processes get, to submitit's, which puts the job back."""
+    import submitit
+
+    signal.signal(signal.Signals[f"SIG{submitit.JobEnvironment.USR_SIG}"], signal.SIG_IGN)
 
 
 @dataclasses.dataclass
@@ -218,7 +227,9 @@ class _Slurm:
         for task in self.tasks:
             state = self.states[task.job_id]
             if state in _ENDED and (code := _code(task, deadline)) not in codes:
-                how = f"as {state}" if code is None else f"with code {code}"
+                # Where Slurm ended it, that is why; the process then has a code of a signal, or none.
+                own = code is not None and state in ("COMPLETED", "UNKNOWN")
+                how = f"with code {code}" if own else f"as {state}"
                 where = f", see {task.paths.stdout}" if task.paths.stdout.exists() else ""
                 found.append(f"job {task.job_id} ended {how}{where}")
         return found

@@ -52,8 +52,13 @@ class Data:
           context: tokens before every prompt, by which rows are longer.
 
         Raises:
-          UserError: see `examples.first_fitting`.
+          UserError: rows would be longer than the model has positions, or see `examples.first_fitting`.
         """
+        if (longest := len(context) + setting.max_tokens) > base.spec.max_positions:
+            raise errors.UserError(
+                f"rows of {len(context)} tokens of context and max_tokens {setting.max_tokens} are {longest} "
+                f"long, expected at most the {base.spec.max_positions} positions of {base.name}; lower "
+                "max_tokens.")
         examples = examples_lib.first_fitting(base, task, setting.num_examples, setting.max_tokens, seed)
         examples = [dataclasses.replace(one, prompt=context + one.prompt) for one in examples]
         rng = np.random.default_rng((seed, order) if order else seed)

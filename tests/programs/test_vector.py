@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sah_jax import errors
-from sah_jax.coding import file, priors, scales
+from sah_jax.coding import counters, file, priors, scales
 from sah_jax.models import base as base_lib
 from sah_jax.models import quantize
 from sah_jax.programs import base as family_lib
@@ -19,10 +19,14 @@ from sah_jax.training import examples as examples_lib
 from sah_jax.training import step as step_lib
 
 SIZE, RANK = 40, 2
-KEY = jax.random.key(7)
+KEY = counters.key(7)
 
 
-def _theta(symbols, exponent=-28, seed=3, **changes):
+# Of a quarter octave, so that a step is no power of two and every rounding shows.
+EXPONENT = -27
+
+
+def _theta(symbols, exponent=EXPONENT, seed=3, **changes):
     form = vector.VectorForm(size=len(symbols), **{"rank": RANK, **changes})
     return quantised.Theta(form, seed, latents.Latents(
         {"vector": np.asarray(symbols, np.int32)}, {"vector": exponent}))
@@ -70,7 +74,7 @@ def test_spread_has_entries_of_the_vector_with_signs_and_all_of_them():
 def test_spread_is_a_function_of_the_key_alone():
     places = np.arange(1, 1001, dtype=np.float32)  # Magnitudes tell which entry stands where.
     first, again, other = (
-        np.asarray(vector.spread(places, key, (50, 60))) for key in (KEY, KEY, jax.random.key(8)))
+        np.asarray(vector.spread(places, key, (50, 60))) for key in (KEY, KEY, counters.key(8)))
     np.testing.assert_array_equal(first, again)
     assert np.mean(first == other) < 0.01
     # Where an entry stands hangs on no value.
@@ -110,11 +114,13 @@ def test_zeros_are_the_base_model_bit_for_bit(basis, tiny_base, apply, tokens):
 
 @pytest.mark.parametrize("basis", vector.BASES)
 def test_a_file_gives_what_training_saw(basis, tiny_base):
-    theta = _theta(_symbols(), basis=basis, layers="0,2", alpha=5)
+    # A power of two: training multiplies with it before the products, and a reader after them.
+    exponent = -28
+    theta = _theta(_symbols(), exponent, basis=basis, layers="0,2", alpha=5)
     program = codec.write(vector.Vector(), theta, tiny_base)
     read = codec.read(program.data, tiny_base)
     assert read.adapted.digest() == program.adapted.digest()
-    family, step = vector.Vector(), scales.step(-28)
+    family, step = vector.Vector(), scales.step(exponent)
     setting = vector.VectorSetting(
         size=SIZE, rank=RANK, basis=basis, layers="0,2", alpha=5, learning_rate=1e-3, num_examples=8)
     # As in a compiled step: the form with placeholders, and values in floats.
@@ -148,15 +154,15 @@ def test_the_file_gives_the_model_that_was_trained(basis, tiny_base):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_sketches_are_the_weights_times_signs_in_integers(dtype, tiny_base):
     base = tiny_base if dtype == "float32" else _in_bfloat16(tiny_base)
-    found, key = vector.sketches(base, RANK, 3), jax.random.key(3)
+    found, key = vector.sketches(base, RANK, 3), counters.key(3)
     assert len(found) == len(lowrank.PROJECTIONS)
     for number, (group, name) in enumerate(lowrank.PROJECTIONS):
         kernel = np.asarray(base.params["layers"][group][name]["kernel"], np.float64)
         whole = np.round(np.ldexp(kernel, 15 - int(np.floor(np.log2(np.abs(kernel).max()))) - 1))
         assert 2**14 <= np.abs(whole).max() <= 2**15
         signs = {
-            side: np.asarray(lowrank.signs(jax.random.fold_in(jax.random.fold_in(key, 1000 + number), place),
-                                           shape), np.int64)
+            side: np.asarray(counters.signs(
+                counters.fold_in(counters.fold_in(key, 1000 + number), place), shape), np.int64)
             for side, place, shape in (("a", 1, (kernel.shape[2], RANK)), ("b", 2, (RANK, kernel.shape[1])))}
         whole = whole.astype(np.int64)
         for side, sums in (("a", whole @ signs["a"]), ("b", signs["b"] @ whole)):
@@ -192,7 +198,7 @@ def test_cores_are_multiplied_without_rounding_but_for_the_last_products(dtype, 
     symbols = 127 * np.sign(_symbols(500) + 0.5)
     theta = _theta(symbols, basis="cores", rank=rank, alpha=3)
     pairs = _pairs(_adapted(theta, base))
-    key, step = jax.random.key(theta.seed), scales.step(-28)
+    key, step = counters.key(theta.seed), scales.step(EXPONENT)
     for number, (name, pair) in enumerate(vector.sketches(base, rank, theta.seed).items()):
         cores = vector.spread(symbols.astype(np.float32), vector._key(key, number, 0), (3, rank, rank))
         exact = np.asarray(cores, np.int64) @ np.asarray(pair["b"], np.int64)
@@ -205,7 +211,7 @@ def test_cores_are_multiplied_without_rounding_but_for_the_last_products(dtype, 
 
 
 def test_int32_holds_the_sums_of_a_sketch_of_the_widest_layers():
-    # 65536 inputs, all weights and signs alike.
+    # 32768 inputs, all weights and signs alike.
     whole = vector._as_integers(jnp.full((1, 1, 4), 0.999, jnp.float32))
     assert int(jnp.max(jnp.abs(whole))) * (1 << 15) < 1 << 31
 

@@ -136,19 +136,22 @@ def test_cancelled_jobs_have_ended_and_say_so_also_those_that_never_ran(jobs, cl
 def test_a_job_whose_time_is_over_begins_again(jobs, cluster, tmp_path):
     mark = tmp_path / "ran"
     processes = jobs(1, f"""
-import pathlib, time
+import pathlib, signal, time
 mark = pathlib.Path({str(mark)!r})
 if not mark.exists():
     mark.touch()
     time.sleep(600)
+# What Slurm sends to all, it must survive until submitit has put the job back.
+raise SystemExit(signal.getsignal(signal.SIGUSR2) != signal.SIG_IGN)
 """, {"timeout_min": 5})
     _wait(mark.exists)
     (job,) = processes.states
-    # What Slurm sends 90 seconds before the end, and then the wait that it sets before the second run.
+    # What Slurm sends 90 seconds before the end. It then waits two minutes until it starts the second run,
+    # which must not be in the second in which it withdrew the first one's rights.
     subprocess.run(["scancel", "--signal=USR2", job], env=cluster, check=True)
-    _wait(lambda: f"{job} PENDING" in _queue(cluster))
+    _wait(lambda: f"{job} PENDING" in _queue(cluster) and slurm_cluster.is_idle(cluster))
     assert processes.running() == 1
-    subprocess.run(["scontrol", "update", f"job={job}", "starttime=now"], env=cluster, check=True)
+    subprocess.run(["scontrol", "update", f"job={job}", "starttime=now+3"], env=cluster, check=True)
     assert _end(processes) == []
 
 
