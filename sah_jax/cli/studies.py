@@ -65,11 +65,13 @@ def write_report(workdir: str | None, console, **options) -> None:
 def status(arguments: list[str]) -> None:
     """Shows how far a study is: points, who works on which, the latest, failures."""
     values = flags.FlagValues()
-    flags.DEFINE_bool("watch", False, "Go on until nobody works on it.", flag_values=values)
+    flags.DEFINE_bool("watch", False, "Go on until every point is made or has failed.", flag_values=values)
     (workdir,) = common.parse(status, values, arguments, ["WORKDIR"])
     console = common.console()
     if values.watch:
-        watch(pathlib.Path(workdir), console, lambda found: bool(found.working))
+        # Also while its jobs still wait for a machine, and nobody is at work.
+        watch(pathlib.Path(workdir), console, lambda found: bool(found.working) or (
+            found.verified + len(found.failed) < found.total))
         return
     from sah_jax.reports import status as page_lib
     from sah_jax.studies import status as status_lib

@@ -169,7 +169,7 @@ def test_unknown_version_and_family_are_named(nano):
     # Three bits of version and five of family.
     with pytest.raises(errors.UserError, match="format version is 8"):
         codec.read(b"\xe0\x00", nano)
-    with pytest.raises(errors.UserError, match="format version is 1, this reader knows 2 and 3"):
+    with pytest.raises(errors.UserError, match="format version is 1, this reader knows 2 and 4"):
         codec.read(b"\x00", nano)
     with pytest.raises(errors.UserError, match="family code is 30"):
         codec.read(b"\x3e\x00", nano)

@@ -21,7 +21,7 @@ def _said(**changes):
 
 def test_the_page_says_how_far_it_is_and_who_works():
     said = _said()
-    assert "2 of 10 points verified, 1 wait for their verdict, 1 failed, about 1 min 10 s left" in said
+    assert "\n2 of 10 points verified, 1 wait for their verdict, 1 failed, about 1 min 10 s left" in said
     assert "failed: it [bold]diverged" in said and "[red]host" in said and said.count("yes") == 2
 
 
