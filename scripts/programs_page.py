@@ -19,6 +19,7 @@ from sah_jax.studies import rows as rows_lib  # noqa: E402
 
 DOCS = ROOT / "docs"
 PAGE = DOCS / "programs.md"
+MOST_FIELDS = 4
 ABLATIONS = ("rank", "modules", "layers", "quantiser", "rate", "order")
 STUDIES = {"families": ROOT / "configs" / "programs.py"} | {
     name: ROOT / "configs" / "ablations" / f"{name}.py" for name in ABLATIONS}
@@ -52,11 +53,25 @@ def main() -> None:
     cells = repeats.group(found["families"])
     markdown.fill(PAGE, "families", repeats.table(cells))
     markdown.fill(PAGE, "equal scores", repeats.equal_scores(cells))
+    markdown.fill(PAGE, "ledgers", _ledgers(given.workdir / "families", cells))
     for name in ABLATIONS:
         markdown.fill(PAGE, name, repeats.table(repeats.group(found[name]), short=True))
     repeats.draw_families(cells).savefig(DOCS / "programs_frontier.png", dpi=100)
     repeats.draw_ablations({name: repeats.group(found[name]) for name in ("rank", "layers")}).savefig(
         DOCS / "programs_ablations.png", dpi=100)
+
+
+def _ledgers(workdir: pathlib.Path, cells: list[repeats.Cell]) -> str:
+    """Returns where the bits of each setting's first program went, the largest fields first."""
+    lines = []
+    for cell in sorted(cells, key=lambda cell: cell.mean("bits")):
+        row = cell.rows[0]
+        entries = json.loads((workdir / row.program).with_suffix(".json").read_text())["ledger"]
+        entries.sort(key=lambda entry: -entry["bits"])
+        told = [f"{entry['field']} {entry['bits']:,}" for entry in entries[:MOST_FIELDS]]
+        rest = sum(entry["bits"] for entry in entries[MOST_FIELDS:])
+        lines.append([cell.label, f"{row.bits:,}", ", ".join(told + [f"others {rest:,}"] * (rest > 0))])
+    return markdown.table(["program of the first seed", "bits", "of them"], lines)
 
 
 def _lanes(figures: list[dict]) -> str:
