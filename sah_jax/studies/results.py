@@ -66,9 +66,7 @@ def read(workdir: pathlib.Path) -> Files:
     """
     # Without the lock, for folders that cannot be written. A point goes from pending to rows: looked at in
     # this order, it is in one of them at least.
-    pending, rows = (
-        rows_lib.read_rows(path) if (path := workdir / name).is_file() else []
-        for name in (PENDING_NAME, rows_lib.RESULTS_NAME))
+    pending, rows = (_read_rows(workdir / name) for name in (PENDING_NAME, rows_lib.RESULTS_NAME))
     points = {row.point for row in rows}
     pending = [row for row in pending if row.point not in points]
     return Files(rows, pending, _read_failed(workdir / FAILED_NAME))
@@ -99,6 +97,15 @@ def change(workdir: pathlib.Path, alter: Callable[[Files], None]) -> Files:
         raise errors.UserError(
             f"{workdir}: cannot be used ({error.strerror or error}), expected a writable folder; make room "
             "or choose another workdir.") from error
+
+
+def _read_rows(path: pathlib.Path) -> list[rows_lib.Row]:
+    try:
+        return rows_lib.read_rows(path) if path.is_file() else []
+    except errors.UserError:
+        if path.exists():
+            raise
+        return []  # removed meanwhile: the last of its rows had their verdicts
 
 
 def _read_failed(path: pathlib.Path) -> dict[str, tuple[str, str]]:

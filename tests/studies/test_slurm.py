@@ -67,7 +67,9 @@ def study(cluster, tmp_path):
         config.write_text(CONFIG.replace("SEEDS", seeds))
         started.append(subprocess.Popen(
             [sys.executable, "-m", "sah_jax", "study", f"--config={config}", f"--workdir={workdir}", *flags],
-            cwd=ROOT, env=cluster | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+            cwd=ROOT, env=cluster | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            # Where the tests run in the background, they ignore it, and so would what they start.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)))
         return started[-1]
 
     yield start
