@@ -1,5 +1,6 @@
 """The command that searches for short programs."""
 
+import dataclasses
 import pathlib
 
 from absl import flags
@@ -32,10 +33,10 @@ def search(arguments: list[str]) -> None:
     targets, shares = _numbers(values, "targets"), _numbers(values, "shares")
     from sah_jax.reports import tables
     from sah_jax.studies import rows as rows_lib
-    from sah_jax.studies import search_runner
+    from sah_jax.studies import search_runner, status
 
     config, workdir, console = study.load_config(values), pathlib.Path(values.workdir), common.console()
-    workdir.mkdir(parents=True, exist_ok=True)
+    status.write(workdir, dataclasses.asdict(config), values.runs)
     warm = rows_lib.read_rows(values.warm) if values.warm else []
     show = lambda rows, found: tables.print_frontier(
         rows, console, found.targets(), add_script_bits=False)

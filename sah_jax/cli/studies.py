@@ -48,17 +48,16 @@ def report(arguments: list[str]) -> None:
         names=names, add_script_bits=values.script_bits)
 
 
-def write_report(workdir: str | None, console, **options) -> None:
+def write_report(workdir: str | None, console, *, add_script_bits: bool = True, **options) -> None:
     """Writes a report, see `sah_jax.reports.report`, and prints its tables."""
     from sah_jax.reports import report as report_lib
     from sah_jax.reports import tables
 
-    found = report_lib.write_report(workdir, **options)
-    script_bits = options.get("add_script_bits", True)
+    found = report_lib.write_report(workdir, add_script_bits=add_script_bits, **options)
     # Of another system's rows there may be thousands.
     own = [row for row in found.rows if not row.reported]
-    tables.print_results(own, console, add_script_bits=script_bits)
-    tables.print_complexity(found.rows, console, add_script_bits=script_bits)
+    tables.print_results(own, console, add_script_bits=add_script_bits)
+    tables.print_complexity(found.rows, console, add_script_bits=add_script_bits)
     console.print(f"report: {found.html.resolve()}", soft_wrap=True, highlight=False)
 
 

@@ -83,10 +83,12 @@ def run(
 
 
 def _rows(workdir: pathlib.Path, config: grid.StudyConfig) -> list[rows_lib.Row]:
-    """Returns the verified rows of a config's model and task."""
+    """Returns the verified rows of a config's model, task and settings."""
     model = sources.find(config.models[0], weights=False).name
     return [row for row in results.read(workdir).rows
-            if row.verified and (row.model_name, row.dataset_name) == (model, config.tasks[0])]
+            if row.verified and (row.model_name, row.dataset_name) == (model, config.tasks[0])
+            and row.seed in config.seeds
+            and row.strategy_hparams in config.families.get(row.experiment_name, ())]
 
 
 def _tell(

@@ -75,7 +75,7 @@ class Verifier:
         try:
             # Each finds its base model by the sidecar: a branch of the hub may move meanwhile.
             verification.verify_together([("", self._workdir / row.program) for row in rows], settle, {})
-            reason = ""
+            reason = "the process that was to rebuild it said nothing of it"
         except errors.UserError as error:
             reason = str(error)
         # Where the process broke down on one, the others have their own.

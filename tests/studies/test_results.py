@@ -63,6 +63,21 @@ def test_what_many_write_at_once_is_all_there(make, tmp_path):
     assert not found.pending
 
 
+def test_pending_points_that_are_settled_while_they_are_read_are_no_error(make, tmp_path, monkeypatch):
+    found, read = make(), results.rows_lib.read_rows
+    row = _row(tmp_path, "a")
+    found.wait(row)
+
+    def meanwhile(path):
+        if path.name == results.PENDING_NAME:
+            path.unlink()
+        return read(path)
+
+    monkeypatch.setattr(results.rows_lib, "read_rows", meanwhile)
+    found.refresh()
+    assert found.pending == []
+
+
 def test_a_failure_is_everyones_until_the_point_is_made(make, tmp_path):
     found, other = make(), make()
     found.fail("a", "it diverged")
