@@ -13,7 +13,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from sah_jax.studies import frontier, reported, search
+from sah_jax.complexity import frontier, reported, search
 from sah_jax.studies import rows as rows_lib
 
 MODELS = ("smollm3-stage1", "olmo3-7b-step1414k", "olmo3-32b-step656k")

@@ -4,7 +4,7 @@ import dataclasses
 
 import row_template
 
-from sah_jax.studies import reported
+from sah_jax.complexity import reported
 
 STAGES = ("nano-step0", "nano-step200", "nano", "nano-chat")
 FAMILIES = ("baseline", "icl", "online", "combined", "lora", "lm_head")

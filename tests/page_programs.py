@@ -5,8 +5,8 @@ import dataclasses
 import html_page
 import row_template
 
+from sah_jax.complexity import reported
 from sah_jax.reports import html, parts
-from sah_jax.studies import reported
 
 HOSTILE = html_page.HOSTILE + "<img src=x onerror=document.title='broken'>"
 SAMPLE = {"prompt": "How many?", "answer": "7", "response": "They are 7."}

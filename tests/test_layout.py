@@ -9,7 +9,9 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "sah_jax"
 # Each room may import from itself and from those before it.
-ROOMS = ("coding", "models", "tasks", "training", "programs", "planning", "studies", "reports", "cli")
+ROOMS = (
+    "coding", "models", "tasks", "training", "programs", "planning",
+    "studies", "complexity", "reports", "cli")
 OPEN_TO_ALL = ("errors", "hosts", "numerics", "version")
 CODING_LIBRARIES = {"jax", "numpy"}
 MAX_LINES = 400

@@ -67,7 +67,7 @@ def run(arguments: list[str]) -> None:
 def compare(arguments: list[str]) -> None:
     """Says whether one program of a study scores better than another, item by item of the test split."""
     first, second = common.parse(compare, flags.FlagValues(), arguments, ["PROGRAM", "OTHER"])
-    from sah_jax.studies import pairs
+    from sah_jax.complexity import pairs
 
     task, found = pairs.compare(pathlib.Path(first), pathlib.Path(second))
     print(f"{task}: {found.value:+.4f} ± {found.stderr:.4f} over {found.num:,} test items, "

@@ -31,9 +31,10 @@ def search(arguments: list[str]) -> None:
     if values.config is None or values.workdir is None:
         raise errors.UserError("--config and --workdir are both needed; see sah search --help.")
     targets, shares = _numbers(values, "targets"), _numbers(values, "shares")
+    from sah_jax.complexity import search_runner
     from sah_jax.reports import tables
     from sah_jax.studies import rows as rows_lib
-    from sah_jax.studies import search_runner, status
+    from sah_jax.studies import status
 
     config, workdir, console = study.load_config(values), pathlib.Path(values.workdir), common.console()
     status.write(workdir, dataclasses.asdict(config), values.runs)

@@ -31,8 +31,8 @@ def report(arguments: list[str]) -> None:
     workdir = common.parse(report, values, arguments, ["[WORKDIR]"])
     if not workdir and not values.add:
         raise errors.UserError("WORKDIR or --add is needed; see sah report --help.")
+    from sah_jax.complexity import lineages
     from sah_jax.reports import figures
-    from sah_jax.studies import lineages
 
     names = figures.NAMES if values.figures == ["all"] else tuple(values.figures)
     if unknown := sorted(set(names) - set(figures.NAMES)):

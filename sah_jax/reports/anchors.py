@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from sah_jax.complexity import frontier
 from sah_jax.reports import style, tables
-from sah_jax.studies import frontier
 
 Row = frontier.Row
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from sah_jax.complexity import derived, frontier, lineages
 from sah_jax.reports import anchors as anchors_lib
 from sah_jax.reports import style
-from sah_jax.studies import derived, frontier, lineages
 
 Row = frontier.Row
 

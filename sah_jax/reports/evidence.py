@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sah_jax import errors
+from sah_jax.complexity import frontier, lineages, reported
 from sah_jax.reports import html, parts
-from sah_jax.studies import frontier, lineages, reported, sidecar, verification
 from sah_jax.studies import rows as rows_lib
+from sah_jax.studies import sidecar, verification
 
 
 @dataclasses.dataclass(frozen=True)

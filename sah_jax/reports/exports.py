@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from sah_jax.studies import derived, frontier, lineages
+from sah_jax.complexity import derived, frontier, lineages
 
 Row = frontier.Row
 
@@ -37,7 +37,7 @@ def derivations(
 
     Returns:
       `script_bits`, whether lengths count the script; and lists: `shares_of_best`, `reductions`,
-      `differences`, of objects with what `studies.derived` says and `methods`.
+      `differences`, of objects with what `complexity.derived` says and `methods`.
     """
     found: dict[str, Any] = {
         "script_bits": add_script_bits, "shares_of_best": [], "reductions": [], "differences": []}

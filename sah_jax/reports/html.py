@@ -11,11 +11,12 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sah_jax.complexity import derived, frontier, lineages, reported
 from sah_jax.reports import anchors as anchors_lib
 from sah_jax.reports import derived_page, ledger_views, page_data, pages, samples, style, tables
 from sah_jax.reports.parts import Part
-from sah_jax.studies import derived, frontier, lineages, reported, sidecar
 from sah_jax.studies import rows as rows_lib
+from sah_jax.studies import sidecar
 
 Row = rows_lib.Row
 

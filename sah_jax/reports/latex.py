@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from sah_jax.complexity import derived, frontier, lineages
 from sah_jax.reports import style
 from sah_jax.reports import tables as tables_lib
-from sah_jax.studies import derived, frontier, lineages
 
 _SPECIAL = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",

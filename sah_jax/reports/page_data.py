@@ -1,6 +1,6 @@
 """What the interactive figure of a study's page draws: points, and the frontier under every switch.
 
-Which points are on a frontier is decided here, by `studies.frontier`; the page's script only draws.
+Which points are on a frontier is decided here, by `complexity.frontier`; the page's script only draws.
 """
 
 import itertools
@@ -10,9 +10,9 @@ from typing import Any
 
 from matplotlib import markers, transforms
 
+from sah_jax.complexity import derived, frontier
 from sah_jax.reports import anchors as anchors_lib
 from sah_jax.reports import pages, style
-from sah_jax.studies import derived, frontier
 
 Row = frontier.Row
 

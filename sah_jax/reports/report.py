@@ -10,8 +10,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from sah_jax import errors
+from sah_jax.complexity import frontier, lineages
 from sah_jax.reports import evidence, exports, figures, html, latex, pages, tables
-from sah_jax.studies import frontier, lineages
 from sah_jax.studies import rows as rows_lib
 
 REPORT_FOLDER = "report"

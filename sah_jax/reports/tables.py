@@ -10,8 +10,8 @@ import rich.console
 import rich.table
 import rich.text
 
+from sah_jax.complexity import frontier
 from sah_jax.reports import style
-from sah_jax.studies import frontier
 from sah_jax.studies import rows as rows_lib
 
 Row = rows_lib.Row

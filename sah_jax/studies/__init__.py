@@ -1,1 +1,1 @@
-"""What is compared: the grid of points, the runner, verification, rows and the frontier."""
+"""What is made: the grid of points, the runner and its processes, verification, and rows."""

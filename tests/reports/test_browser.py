@@ -6,8 +6,8 @@ import shutil
 import page_programs
 import pytest
 
+from sah_jax.complexity import derived, frontier, reported
 from sah_jax.reports import html, tables
-from sah_jax.studies import derived, frontier, reported
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -6,8 +6,8 @@ import json
 import pytest
 import row_template
 
+from sah_jax.complexity import derived, frontier, lineages, reported
 from sah_jax.reports import exports
-from sah_jax.studies import derived, frontier, lineages, reported
 
 LINEAGE = lineages.Lineage("L", "random", "pre", "post")
 

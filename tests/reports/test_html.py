@@ -8,8 +8,8 @@ import page_programs
 import pytest
 
 from sah_jax import errors
+from sah_jax.complexity import lineages, reported
 from sah_jax.reports import html, samples, tables
-from sah_jax.studies import lineages, reported
 
 LINEAGE = lineages.Lineage("L", "random", "nano", "post")
 PROGRAMS = [

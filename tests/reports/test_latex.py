@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import row_template
 
+from sah_jax.complexity import lineages
 from sah_jax.reports import latex, tables
-from sah_jax.studies import lineages
 
 LINEAGE = lineages.Lineage("L_1", "random", "pre", "post")
 

@@ -1,12 +1,12 @@
-"""What the interactive figure draws is what the rows and `studies.frontier` say."""
+"""What the interactive figure draws is what the rows and `complexity.frontier` say."""
 
 import json
 
 import page_programs
 import pytest
 
+from sah_jax.complexity import derived, frontier, reported
 from sah_jax.reports import anchors, page_data, style
-from sah_jax.studies import derived, frontier, reported
 
 # Without scripts "long" is shorter than "short"; "full" is no main method.
 ROWS = [

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib import figure as mpl_figure
 
+from sah_jax.complexity import lineages
 from sah_jax.reports.figures import (
     checkpoint_curves,
     checkpoint_differences,
@@ -23,7 +24,6 @@ from sah_jax.reports.figures import (
 from sah_jax.reports.figures.files import save
 from sah_jax.reports.figures.material import Material, NothingToDraw, Row
 from sah_jax.reports.figures.width_map import draw_widths
-from sah_jax.studies import lineages
 
 __all__ = ["draw", "draw_all", "draw_widths", "NAMES", "NothingToDraw", "save"]
 

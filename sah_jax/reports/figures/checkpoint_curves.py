@@ -8,9 +8,9 @@ import matplotlib
 import numpy as np
 from matplotlib import figure as mpl_figure
 
+from sah_jax.complexity import lineages
 from sah_jax.reports.figures import legends, panels
 from sah_jax.reports.figures.material import each, joined, Material
-from sah_jax.studies import lineages
 
 _WIDTH = 1.8
 _LIGHTEST, _DARKEST = 0.35, 0.95

@@ -8,10 +8,10 @@ import dataclasses
 import numpy as np
 from matplotlib import figure as mpl_figure
 
+from sah_jax.complexity import derived
 from sah_jax.reports import style
 from sah_jax.reports.figures import legends, panels, scales
 from sah_jax.reports.figures.material import each, joined, Material, NothingToDraw, Unit
-from sah_jax.studies import derived
 
 _WIDTH = 2.0
 _LENGTHS = 500

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sah_jax.studies import derived, frontier
-from sah_jax.studies import lineages as lineages_lib
+from sah_jax.complexity import derived, frontier
+from sah_jax.complexity import lineages as lineages_lib
 
 Row = frontier.Row
 Columns = dict[str, list[Row]]

@@ -11,10 +11,10 @@ from matplotlib import figure as mpl_figure
 from matplotlib import patheffects
 from matplotlib.backends import backend_agg
 
+from sah_jax.complexity import frontier
 from sah_jax.reports import style
 from sah_jax.reports.figures import marks, scales
 from sah_jax.reports.figures.material import Columns, Material, Row, Unit
-from sah_jax.studies import frontier
 
 _MAX_COLUMNS = 5
 _PANEL_INCHES = (3.3, 2.7)

@@ -11,10 +11,10 @@ from matplotlib import axes as mpl_axes
 from matplotlib import figure as mpl_figure
 from matplotlib import ticker as mpl_ticker
 
+from sah_jax.complexity import derived
 from sah_jax.reports import style
 from sah_jax.reports.figures import legends, panels, scales
 from sah_jax.reports.figures.material import Material, NothingToDraw, Unit
-from sah_jax.studies import derived
 
 _BEFORE, _AFTER = "tab:red", "tab:blue"
 _ALPHA = 0.8

@@ -3,10 +3,10 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 
+from sah_jax.complexity import derived, frontier
 from sah_jax.reports.figures import legends
 from sah_jax.reports.figures.material import Material
 from sah_jax.reports.figures.panels import Panel
-from sah_jax.studies import derived, frontier
 
 _LINESTYLE = (0, (4, 2))
 _WIDTH = 1.4

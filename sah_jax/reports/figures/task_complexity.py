@@ -5,9 +5,9 @@ Of every family of programs; the number beside a curve is the best score.
 
 from matplotlib import figure as mpl_figure
 
+from sah_jax.complexity import lineages
 from sah_jax.reports.figures import legends, panels
 from sah_jax.reports.figures.material import each, joined, Material
-from sah_jax.studies import lineages
 
 _WIDTH = 2.6
 _STAGES = {"random": ("Randomly initialised", "#888888"), "pretrained": ("Pre-trained", "#D81B60"),

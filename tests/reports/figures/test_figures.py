@@ -9,8 +9,8 @@ import drawn
 import figure_rows
 import pytest
 
+from sah_jax.complexity import lineages
 from sah_jax.reports import figures
-from sah_jax.studies import lineages
 
 HOSTILE = "$\\frac{{{}$"
 TASK = ("nano_follow",)

@@ -7,8 +7,8 @@ import figure_rows
 import pytest
 import row_template
 
+from sah_jax.complexity import derived, frontier
 from sah_jax.reports import figures, style
-from sah_jax.studies import derived, frontier
 
 TASK = "nano_follow"
 

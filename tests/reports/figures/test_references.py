@@ -4,10 +4,10 @@ import drawn
 import figure_rows
 import pytest
 
+from sah_jax.complexity import lineages, reported
 from sah_jax.reports import figures
 from sah_jax.reports.figures import references
 from sah_jax.reports.figures.material import Material
-from sah_jax.studies import lineages, reported
 
 # reference-facts, section 6: raw lengths of what the paper calls the full dataset.
 FULL_DATASETS = {

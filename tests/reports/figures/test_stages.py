@@ -5,8 +5,8 @@ import figure_rows
 import numpy as np
 import pytest
 
+from sah_jax.complexity import frontier, lineages
 from sah_jax.reports import figures
-from sah_jax.studies import frontier, lineages
 
 
 def _staircase(rows, model, bits):

@@ -8,7 +8,7 @@ import bisect
 import dataclasses
 from collections.abc import Sequence
 
-from sah_jax.studies import frontier, lineages
+from sah_jax.complexity import frontier, lineages
 
 Row = frontier.Row
 

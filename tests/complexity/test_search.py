@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sah_jax import errors
-from sah_jax.studies import frontier, reported, search
+from sah_jax.complexity import frontier, reported, search
 
 
 def _made(candidate):

@@ -3,7 +3,8 @@
 import pytest
 
 from sah_jax import errors
-from sah_jax.studies import pairs, sidecar
+from sah_jax.complexity import pairs
+from sah_jax.studies import sidecar
 from sah_jax.tasks import base as task_lib
 from sah_jax.tasks import predictions
 

@@ -8,7 +8,7 @@ import pytest
 import row_template
 from hypothesis import strategies as st
 
-from sah_jax.studies import frontier
+from sah_jax.complexity import frontier
 
 # The same cases every time, however busy the machine.
 SETTINGS = hypothesis.settings(derandomize=True, deadline=None)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 import rich.console
 
 from sah_jax import errors
+from sah_jax.complexity import frontier, search
 from sah_jax.models import sources
-from sah_jax.studies import frontier, grid, results, runner, search
+from sah_jax.studies import grid, results, runner
 from sah_jax.studies import rows as rows_lib
 
 

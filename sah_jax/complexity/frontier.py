@@ -7,7 +7,7 @@ therefore take no part in a choice, not even in a tie.
 
 from collections.abc import Iterable, Sequence
 
-from sah_jax.studies import reported
+from sah_jax.complexity import reported
 from sah_jax.studies import rows as rows_lib
 
 Row = rows_lib.Row | reported.ReportedRow

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sah_jax import errors
-from sah_jax.studies import reported
+from sah_jax.complexity import reported
 
 RECORD = {
     "experiment_name": "online_coding", "dataset_name": "meta-math/MetaMathQA", "model_name": "smollm3",

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from sah_jax import errors
-from sah_jax.studies import lineages, paper
+from sah_jax.complexity import lineages
+from sah_jax.studies import paper
 
 
 def test_a_lineage_is_read():
