@@ -48,7 +48,7 @@ def study(arguments: list[str]) -> None:
     if values.launcher:
         first = _launch(values, arguments, workdir, console, failures)
     elif not values.phase and phases.needed():
-        first, failures = phases.run(arguments, workdir, console)
+        first, failures = phases.run(arguments, workdir, console, values.lease)
     else:
         first = _make(values, workdir, console, failures)
     # Also where some points failed: the others are there.

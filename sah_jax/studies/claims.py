@@ -13,6 +13,7 @@ import pathlib
 import platform
 import threading
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 
 import filelock
@@ -24,6 +25,7 @@ LEASE_S = 120.0
 """How long a claim that nobody touches is believed, in seconds."""
 
 _TOUCHES = 6  # in a lease
+_WORKER = ".worker-"  # hidden: it is no point
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +103,16 @@ class Claims:
                 self._held.discard(name)
                 if _read(self._folder / name) == self._own:
                     (self._folder / name).unlink(missing_ok=True)
+
+    def join(self) -> None:
+        """Counts this process among the folder's workers, until it closes."""
+        self.take([f"{_WORKER}{uuid.uuid4().hex}"])
+
+    def workers(self) -> int:
+        """Returns how many processes have joined and live."""
+        with _told(self._folder), self._lock:
+            now = self._now()
+            return sum(_live(path, now) is not None for path in self._folder.glob(f"{_WORKER}*"))
 
     def close(self) -> None:
         """Lets go of everything."""

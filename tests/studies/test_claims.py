@@ -135,6 +135,19 @@ def test_of_many_that_come_at_once_one_takes_a_point(make, tmp_path):
     assert sorted(taken, key=int) == list(map(str, range(20)))
 
 
+def test_workers_are_counted_while_they_live_and_are_no_points(make, hold, tmp_path):
+    own = make()
+    assert own.workers() == 0
+    own.join()
+    process, joined = hold(f"{claims._WORKER}other")
+    assert joined and own.workers() == 2 and not claims.look(tmp_path)
+    process.kill()
+    process.wait()
+    assert own.workers() == 1
+    own.close()
+    assert make().workers() == 0
+
+
 def test_a_folder_that_cannot_be_used_is_named(tmp_path):
     (tmp_path / claims.FOLDER).write_text("a file")
     with pytest.raises(errors.UserError, match="claims: cannot be used"):

@@ -6,13 +6,16 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import free_port
 import pytest
+import rich.console
+import study_folder
 
 from sah_jax import cli, hosts
-from sah_jax.studies import results, rows, sidecar
+from sah_jax.studies import claims, phases, results, rows, sidecar, verification
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -100,6 +103,64 @@ def test_where_processes_cannot_share_a_device_points_are_verified_after(one_dev
     assert [(row.point, row.verified) for row in found] == [(row.point, True) for row in pending]
     assert {path: path.stat().st_mtime_ns for path in work.glob("points/*/*")} == made
     assert not (work / results.PENDING_NAME).exists()
+
+
+@pytest.fixture
+def pending(tmp_path, monkeypatch):
+    """A study's folder with eight pending points, and the batches in which they are verified."""
+    made = [study_folder.write_point(tmp_path, f"p{number}", 4, verified=False) for number in range(8)]
+    rows.write_rows(tmp_path / results.PENDING_NAME, made)
+    batches = []
+
+    def verify(programs, settle, environment):
+        batches.append([program.parent.name for _, program in programs])
+        for number, _ in enumerate(programs):
+            settle(number, verification.Verdict(True))
+        return True
+
+    monkeypatch.setattr(verification, "verify_together", verify)
+    return tmp_path, batches
+
+
+def test_a_worker_alone_verifies_all_at_once(pending):
+    workdir, batches = pending
+    first, found, tried = phases.verify_pending(workdir, rich.console.Console(quiet=True))
+    assert first and batches == [[f"p{number}" for number in range(8)]]
+    assert [path.parent.name for path in tried] == batches[0]
+    assert all(row.verified for row in found.rows) and len(found.rows) == 8
+    assert not claims.look(workdir)
+
+
+def test_of_four_workers_each_leaves_the_others_their_share(pending):
+    workdir, batches = pending
+    others = [claims.Claims(workdir) for _ in range(4)]
+    for one in others:
+        one.join()
+    phases.verify_pending(workdir, rich.console.Console(quiet=True))
+    assert batches[0] == ["p0", "p1"] and sorted(sum(batches, [])) == [f"p{number}" for number in range(8)]
+    for one in others:
+        one.close()
+
+
+def test_what_another_verifies_is_waited_for_and_taken_over_where_it_is_dropped(pending):
+    workdir, batches = pending
+    other = claims.Claims(workdir)
+    other._own = dataclasses.replace(other._own, host="elsewhere")
+    assert other.take(["p1", "p2"])
+    found = results.Results(workdir, rich.console.Console(quiet=True))
+
+    def end():
+        # It settles one of its points, and ends before it has the other.
+        row = next(row for row in found.pending if row.point == "p1")
+        found.settle(row, verification.Verdict(True))
+        other.close()
+
+    later = threading.Timer(1.5, end)
+    later.start()
+    _, after, tried = phases.verify_pending(workdir, rich.console.Console(quiet=True))
+    later.join()
+    assert batches == [["p0", "p3", "p4", "p5", "p6", "p7"], ["p2"]]
+    assert {row.point for row in after.rows} == {f"p{number}" for number in range(8)} and not after.pending
 
 
 def test_pending_points_of_another_profile_are_made_again(tmp_path):
