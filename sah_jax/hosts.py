@@ -93,10 +93,40 @@ def one_process_a_device() -> bool:
     platforms = os.environ.get("JAX_PLATFORMS", "").split(",")
     if platforms[0]:
         return platforms[0] != "cpu"
-    tpu = importlib.util.find_spec("libtpu") and (glob.glob("/dev/accel*") or glob.glob("/dev/vfio/[0-9]*"))
     gpu = importlib.metadata.entry_points(group="jax_plugins") and (
         os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/kfd"))
-    return bool(tpu or gpu)
+    return bool(importlib.util.find_spec("libtpu") and _tpu_chips() or gpu)
+
+
+def device_shares(number: int) -> list[dict[str, str]]:
+    """Returns, for each of so many processes on this machine, what to set so that it has devices of its own.
+
+    GPUs are shared out evenly, by CUDA's list of visible ones; of TPU chips each process gets one. Where
+    processes can share a device, or there is one process alone, nothing is set. Does not start JAX.
+
+    Raises:
+      UserError: there are not as many devices, or how to share them out is not known.
+    """
+    if number == 1 or not one_process_a_device():
+        return [{} for _ in range(number)]
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = given.split(",") if given else list(map(str, range(len(glob.glob("/dev/nvidia[0-9]*")))))
+    chips = [] if gpus else _tpu_chips()
+    devices = len(gpus) or len(chips)
+    if devices < number:
+        raise errors.UserError(
+            f"got {number} processes and {devices} devices to share out, expected one for each; "
+            "start fewer processes, or set JAX_PLATFORMS=cpu.")
+    if gpus:
+        each = len(gpus) // number
+        return [{"CUDA_VISIBLE_DEVICES": ",".join(gpus[each * index : each * (index + 1)])}
+                for index in range(number)]
+    return [{"TPU_VISIBLE_CHIPS": str(index), "TPU_PROCESS_BOUNDS": "1,1,1",
+             "TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1"} for index in range(number)]
+
+
+def _tpu_chips() -> list[str]:
+    return glob.glob("/dev/accel*") or glob.glob("/dev/vfio/[0-9]*")
 
 
 def _alone() -> bool:

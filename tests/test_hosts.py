@@ -77,3 +77,45 @@ def test_devices_that_are_there_and_can_be_used_count(monkeypatch, libtpu, plugi
         device for device in devices if fnmatch.fnmatch(device, pattern)])
     monkeypatch.setattr(hosts.os.path, "exists", lambda path: path in devices)
     assert hosts.one_process_a_device() == expected
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    """Sets what devices the machine has."""
+    def devices(*paths, visible=None):
+        monkeypatch.setenv("JAX_PLATFORMS", "tpu" if "/dev/accel0" in paths else "cuda")
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if visible is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        monkeypatch.setattr(hosts.glob, "glob", lambda pattern: fnmatch.filter(paths, pattern))
+    return devices
+
+
+GPUS = [f"/dev/nvidia{number}" for number in range(5)]
+
+
+@pytest.mark.parametrize("number, visible, expected", [
+    (2, None, ["0,1", "2,3"]), (5, None, ["0", "1", "2", "3", "4"]),
+    # By what this process itself may see.
+    (2, "3,1,GPU-a", ["3", "1"])])
+def test_processes_of_one_machine_share_its_gpus_out(devices, number, visible, expected):
+    devices(*GPUS, "/dev/nvidiactl", visible=visible)
+    assert hosts.device_shares(number) == [{"CUDA_VISIBLE_DEVICES": one} for one in expected]
+
+
+def test_of_tpu_chips_each_process_gets_one(devices):
+    devices("/dev/accel0", "/dev/accel1")
+    assert [one["TPU_VISIBLE_CHIPS"] for one in hosts.device_shares(2)] == ["0", "1"]
+
+
+def test_nothing_is_shared_out_where_there_is_nothing_to_share(devices, monkeypatch):
+    devices(*GPUS)
+    assert hosts.device_shares(1) == [{}]
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert hosts.device_shares(7) == [{}] * 7
+
+
+def test_more_processes_than_devices_are_refused(devices):
+    devices(*GPUS)
+    with pytest.raises(errors.UserError, match="6 processes and 5 devices"):
+        hosts.device_shares(6)

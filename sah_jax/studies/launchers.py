@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from sah_jax import errors, numerics
+from sah_jax import errors, hosts, numerics
 
 LOGS_FOLDER = "logs"
 
@@ -143,11 +143,12 @@ def _start_local(number: int, command: list[str], folder: pathlib.Path, options:
         raise errors.UserError(
             f"--launcher_options has {next(iter(options))!r}, which local processes do not take; remove it.")
     started = []
-    for index in range(number):
+    for index, devices in enumerate(hosts.device_shares(number)):
         path = folder / f"local-{os.getpid()}-{index}.log"
         with open(path, "wb") as out:
             started.append((subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT), path))
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                env={**os.environ, **devices}), path))
     return _Local(started)
 
 

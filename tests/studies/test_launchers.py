@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from sah_jax import errors
+from sah_jax import errors, hosts
 from sah_jax.studies import launchers
 
 
@@ -60,6 +60,14 @@ def test_processes_are_counted_until_they_end(local, tmp_path):
     assert processes.running() == 0 and processes.failures((0,)) == []
     logs = list((tmp_path / launchers.LOGS_FOLDER).iterdir())
     assert len(logs) == 3 and {log.read_text() for log in logs} == {"['study']\n"}
+
+
+def test_each_process_has_devices_of_its_own(local, tmp_path, monkeypatch):
+    monkeypatch.setattr(hosts, "device_shares", lambda number: [
+        {"CUDA_VISIBLE_DEVICES": str(index)} for index in range(number)])
+    _wait(local(2, "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], 'PATH' in os.environ)"))
+    logs = list((tmp_path / launchers.LOGS_FOLDER).iterdir())
+    assert sorted(log.read_text() for log in logs) == ["0 True\n", "1 True\n"]
 
 
 def test_any_code_that_is_not_expected_is_told(local):
