@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sah_jax import errors, hosts
+from sah_jax import errors, hosts, version
 from sah_jax.models import base as base_lib
 from sah_jax.models import decoder as decoder_lib
 from sah_jax.models import quantize, sharding, sources
@@ -160,16 +160,14 @@ class Point:
 
     def name(self, config: StudyConfig, model: str, base_digest: str) -> str:
         """Returns the point's name: readable, and different where anything that matters is."""
-        content = [base_digest, config.dtype, self.task_digest(config), self.family, self.setting, self.seed,
-                   config.num_selection, config.num_test, config.selection, config.check]
-        # Points of one device keep the names they had before there were meshes.
-        content += [config.mesh, config.remat] if (config.mesh, config.remat) != ("", "none") else []
-        content += [config.decode_mesh] if config.decode_mesh else []
+        content = [
+            version.__version__, base_digest, config.dtype, config.mesh, config.decode_mesh, config.remat,
+            self.task_digest(config), self.family, self.setting, self.seed, config.num_selection,
+            config.num_test, config.selection, config.check]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         # A folder's name; the digest tells tasks apart that are spelled alike in it.
         task = re.sub(r"[^\w.-]+", "-", self.task)
         return f"{model}.{task}.{self.family}.{digest[:10]}"
-
 
     def task_digest(self, config: StudyConfig) -> str:
         """Returns the digest of the task with all data that the point hangs on."""

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from sah_jax import errors
+from sah_jax import errors, version
 from sah_jax.programs import registry
 from sah_jax.studies import grid
 from sah_jax.tasks import tabular
@@ -45,6 +45,14 @@ def test_names_differ_where_anything_that_matters_does():
         dataclasses.replace(point, seed=9).name(config, "nano", "base")]
     assert len({point.name(config, "nano", "base"), *others}) == 6
     assert point.name(config, "nano", "base") == point.name(grid.parse_config(GIVEN), "nano", "base")
+
+
+def test_another_version_of_the_package_makes_its_own_points(monkeypatch):
+    config = grid.parse_config(GIVEN)
+    point = next(grid.points(config))
+    own = point.name(config, "nano", "base")
+    monkeypatch.setattr(version, "__version__", "0.0.0")
+    assert point.name(config, "nano", "base") != own
 
 
 @pytest.mark.parametrize("change, message", [

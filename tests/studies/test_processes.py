@@ -76,7 +76,10 @@ def test_a_study_of_killed_processes_is_that_of_one_left_in_peace(start, tmp_pat
     assert sorted(map(key, found)) == sorted(map(key, expected)) and all(row.verified for row in found)
     assert len({row.point for row in found}) == len(found) == POINTS // 2 * 2
     for row in found:
-        assert sidecar.file_digest((workdir / row.program).read_bytes()) == row.program_sha256
+        program = workdir / row.program
+        assert sidecar.file_digest(program.read_bytes()) == row.program_sha256
+        responses = program.with_name(sidecar.PREDICTIONS_NAME)
+        assert responses.read_bytes() == (tmp_path / "quiet" / responses.relative_to(workdir)).read_bytes()
     # Nothing is left of those that were killed but hidden folders that nobody reads.
     assert not (workdir / results.PENDING_NAME).exists()
     assert not [path for path in (workdir / claims.FOLDER).iterdir() if not path.name.startswith(".")]
