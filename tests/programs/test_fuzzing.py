@@ -3,7 +3,7 @@
 import fuzzing
 import pytest
 
-FILES = 1500  # about a minute
+FILES = 700  # half a minute
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,7 @@ class _Gsm8k:
 def test_real_text_decodes_in_a_fresh_process(nano, shared_data, tmp_path, child_environment):
     task = _Gsm8k(shared_data / "gsm8k" / "train.jsonl")
     program = codec.write(
-        online.Online(), _fit(nano, task, num_examples=80, max_tokens=320), nano)
+        online.Online(), _fit(nano, task, num_examples=40, max_tokens=320), nano)
     orders.write(tmp_path, {"program.sah": program.data})
     done = subprocess.run(
         [sys.executable, "-m", "sah_jax", "rebuild", tmp_path], env=child_environment, capture_output=True,

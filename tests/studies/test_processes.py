@@ -1,6 +1,6 @@
 """Several processes on one study, killed at random moments: every point once, the bytes of a quiet run.
 
-SAH_TEST_POINTS=200 SAH_TEST_KILLS=30 SAH_TEST_PROCESSES=3 runs it at the size that docs/studies.md reports.
+SAH_TEST_POINTS=200 SAH_TEST_KILLS=30 SAH_TEST_PROCESSES=3 SAH_TEST_SECONDS=15 runs it at the size that docs/studies.md reports.
 """
 
 import contextlib
@@ -17,9 +17,9 @@ import pytest
 from sah_jax.studies import claims, results, rows, sidecar
 
 ROOT = pathlib.Path(__file__).parents[2]
-POINTS, KILLS, PROCESSES = (
+POINTS, KILLS, PROCESSES, SECONDS = (
     int(os.environ.get(f"SAH_TEST_{name}", number)) for name, number in (
-        ("POINTS", 8), ("KILLS", 3), ("PROCESSES", 2)))
+        ("POINTS", 8), ("KILLS", 3), ("PROCESSES", 2), ("SECONDS", 8)))
 
 CONFIG = f"""
 import ml_collections
@@ -60,7 +60,7 @@ def test_a_study_of_killed_processes_is_that_of_one_left_in_peace(start, tmp_pat
     processes = [start(workdir) for _ in range(PROCESSES)]
     for _ in range(KILLS):
         # From before the model is loaded to amid points and verdicts.
-        time.sleep(rng.uniform(0.5, 15.0))
+        time.sleep(rng.uniform(0.5, SECONDS))
         number = rng.randrange(PROCESSES)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(processes[number].pid, signal.SIGKILL)
