@@ -1,6 +1,7 @@
 """Several processes on one study, killed at random moments: every point once, the bytes of a quiet run.
 
-SAH_TEST_POINTS=200 SAH_TEST_KILLS=30 SAH_TEST_PROCESSES=3 SAH_TEST_SECONDS=15 runs it at the size that docs/studies.md reports.
+SAH_TEST_POINTS, SAH_TEST_KILLS, SAH_TEST_PROCESSES and SAH_TEST_SECONDS (the most between kills) set its
+size; docs/studies.md reports one of 200 points.
 """
 
 import contextlib
