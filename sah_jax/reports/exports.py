@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from sah_jax.complexity import derived, frontier, lineages
+from sah_jax.complexity import bands, derived, frontier, lineages
 
 Row = frontier.Row
 
@@ -16,16 +16,19 @@ def frontiers(rows: Sequence[Row], *, add_script_bits: bool = True) -> list[dict
     """Returns the frontier of every cell, once for each set of `METHODS`.
 
     Returns:
-      Objects {model, task, methods, points}, points by length: {bits, performance, method, row} and more,
-      where `bits` counts the script if it is wanted, `performance` is the test score, and `row` names the
-      row: its point, or the file and line where another system reports it.
+      Objects {model, task, methods, interval_level, points}, points by length: {bits, performance, interval,
+      method, row} and more, where `bits` counts the script if it is wanted, `performance` is the test score,
+      `interval` is (low, high) around it at `interval_level` (see `complexity.bands`), None where no error is
+      known, as of reported rows, and `row` names the row: its point, or the file and line where another
+      system reports it.
     """
-    found = []
+    found, intervals = [], bands.Intervals(rows)
     for methods, choose in METHODS.items():
         for (model, task), own in frontier.group_cells(choose(rows)).items():
             points = frontier.pareto(own, add_script_bits=add_script_bits)
-            found.append({"model": model, "task": task, "methods": methods, "points": [
-                _point(row, add_script_bits) for row in points]})
+            found.append({
+                "model": model, "task": task, "methods": methods, "interval_level": intervals.level,
+                "points": [_point(row, add_script_bits) | {"interval": intervals.of(row)} for row in points]})
     return found
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 import row_template
 
-from sah_jax.complexity import derived, frontier, lineages, reported
+from sah_jax.complexity import bands, derived, frontier, lineages, reported
 from sah_jax.reports import exports
 
 LINEAGE = lineages.Lineage("L", "random", "pre", "post")
@@ -34,6 +34,19 @@ def test_every_cell_is_there_for_both_sets_of_methods(add_script_bits):
     point = found[1]["points"][0]
     assert (point["row"], point["method"], point["performance"]) == ("pre-16", "icl", 0.2)
     assert point["program"] == row_template.TEMPLATE.program
+
+
+def test_points_of_ours_have_an_interval_and_reported_ones_none():
+    theirs = reported.ReportedRow("icl", "arithmetic", "pre", 0.6, 900, 1, {}, "theirs.jsonl:1", 80)
+    found = json.loads(json.dumps(exports.frontiers([*ROWS, theirs])))
+    assert {one["interval_level"] for one in found} == {bands.LEVEL}
+    points = {point["row"]: point for one in found for point in one["points"]}
+    assert points.pop("theirs.jsonl:1")["interval"] is None
+    intervals, verified = bands.Intervals(ROWS), [row for row in ROWS if row.verified]
+    assert {name: point["interval"] for name, point in points.items()} == {
+        row.point: list(intervals.of(row)) for row in verified if row.point in points}
+    assert all(low < points[name]["performance"] < high for name, point in points.items()
+               for low, high in [point["interval"]]) and len(points) == 5
 
 
 def test_derived_quantities_name_their_witnesses():
