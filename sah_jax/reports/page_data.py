@@ -10,7 +10,7 @@ from typing import Any
 
 from matplotlib import markers, transforms
 
-from sah_jax.complexity import derived, frontier
+from sah_jax.complexity import bands, derived, frontier
 from sah_jax.reports import anchors as anchors_lib
 from sah_jax.reports import pages, style
 
@@ -32,9 +32,11 @@ def figure(
 
     Returns:
       Names of tasks and models; the views that frontiers reach, with their colours; families with their
-      markers; points, which refer to these by number; and `fronts`, which for each setting of the switches
-      has the cells' frontiers and the steps of their staircases, as numbers of points.
+      markers; points, which refer to these by number; `fronts`, which for each setting of the switches
+      has the cells' frontiers and the steps of their staircases, as numbers of points; and how intervals are
+      called, and how their band is drawn, if there is any.
     """
+    intervals = bands.Intervals(rows)
     tasks = list(dict.fromkeys(row.dataset_name for row in rows))
     models = list(dict.fromkeys(row.model_name for row in rows))
     looks = _looks(rows)
@@ -53,19 +55,21 @@ def figure(
         front_key(script, every): cells(
             frontier.pareto(rows if every else main, add_script_bits=script), script)
         for script, every in itertools.product((True, False), repeat=2)}
-    reached = {style.view_of(rows[number].experiment_name)
-               for front in fronts.values() for cell in front for number in cell["steps"]}
+    steps = [rows[number] for front in fronts.values() for cell in front for number in cell["steps"]]
+    reached = {style.view_of(row.experiment_name) for row in steps}
     return {
         "script": add_script_bits,
         "tasks": list(map(pages.printable, tasks)),
         "models": list(map(pages.printable, models)),
         "views": {view: color for view, color in style.VIEW_COLORS.items() if view in reached},
+        "band": {"label": f"{intervals.level:.0%} interval", "opacity": style.BAND_OPACITY,
+                 "drawn": any(map(intervals.of, steps))},
         "families": [
             {"label": pages.printable(look.label), "view": look.view, "color": look.color,
              "whole": _outline(look.marker, "full"), "half": _outline(look.marker, "top")}
             for look in looks],
         "rows": [
-            _point(row) | {
+            _point(row, intervals) | {
                 "task": tasks.index(row.dataset_name), "model": models.index(row.model_name),
                 "family": looks.index(style.family_style(row.experiment_name)),
                 "main": id(row) in is_main, "anchor": anchors.of(row)}
@@ -89,8 +93,9 @@ def _looks(rows: Sequence[Row]) -> list[style.FamilyStyle]:
                   key=lambda look: (views.index(look.view), look.label))
 
 
-def _point(row: Row) -> dict[str, Any]:
+def _point(row: Row, intervals: bands.Intervals) -> dict[str, Any]:
     """Returns what the card of a point says; a program's ledger and samples it takes from its entry."""
+    interval = intervals.of(row)
     selection = "the test score, on which it was selected"
     if not row.reported:
         selection = (f"{style.format_estimate(row.selection_performance, row.selection_stderr)}, "
@@ -101,6 +106,7 @@ def _point(row: Row) -> dict[str, Any]:
         "name": pages.printable(row.point), "status": anchors_lib.status(row), "bits": row.bits,
         "scriptBits": row.script_bits, "size": style.format_bytes(row.bits), "score": row.performance,
         "error": row.performance_stderr, "estimate": anchors_lib.estimate(row), "selection": selection,
+        "interval": interval, "between": style.format_interval(*interval) if interval else "",
         "seed": row.seed, "settings": settings, "program": pages.printable(row.program),
         "sha256": row.program_sha256}
 

@@ -22,6 +22,9 @@ GRID = "#ECEFF1"
 # The other models' frontiers, behind the one a panel is about.
 GHOST = "#CFD8DC"
 
+# Of the band around a frontier, in the colours of the views.
+BAND_OPACITY = 0.16
+
 # The fields of a ledger, longest first, and the colour of all the fields after them.
 FIELD_COLORS = (
     "#1E88E5", "#FFC107", "#D81B60", "#004D40", "#5E35B1", "#FF8A65", "#7CB342", "#00ACC1")
@@ -84,6 +87,12 @@ def format_score(score: float) -> str:
 def format_estimate(score: float, stderr: float) -> str:
     """Formats a score with its standard error, to the same decimals."""
     return f"{format_score(score)} ± {stderr:.{_decimals(score)}f}"
+
+
+def format_interval(low: float, high: float) -> str:
+    """Formats an interval of scores, both ends to the same decimals."""
+    decimals = _decimals(max(abs(low), abs(high)))
+    return f"{low:.{decimals}f} to {high:.{decimals}f}"
 
 
 def format_bytes(bits: int) -> str:

@@ -94,7 +94,7 @@ def test_a_pointer_over_a_point_opens_its_card(opened):
         page.mouse.move(*_middle(page, _mark(page, "LoRA")))
         assert card.is_visible() and "LoRA" in card.locator("h3").inner_text()
         terms, row = _terms(page), PROGRAMS[2].row
-        assert terms["Test score"] == "0.625 ± 0.010"
+        assert terms["Test score"] == "0.625 ± 0.010" and terms["95% interval"] == "0.605 to 0.645"
         assert terms["Selection"] == "0.750 ± 0.010, selection split"
         assert terms["Length"] == "9,872 bits (1,234 bytes)"
         assert terms["With script"] == "10,272 bits, 400 of them the script"
@@ -133,6 +133,7 @@ def test_a_reported_row_says_where_it_is_from(opened):
         page.mouse.click(*_middle(page, _mark(page, "Full fine-tuning")))
         terms, said = _terms(page), page.locator("#card").inner_text()
         assert terms["Reported"] == "theirs.jsonl:7, no file" and terms["Test score"] == "0.800"
+        assert "95% interval" not in terms
         assert terms["Length"] == "30,004 bits (3.75 kB)" and "reported, no file, on the frontier" in said
         assert "sha256" not in terms and not page.locator("#card .bar, #card .sample").count()
         page.locator("#card .go").click()
@@ -163,6 +164,45 @@ def test_switches_change_the_frontier_and_the_legend_hides_points(opened):
         assert page.locator(".mark").count() == before - 1 and not _mark(page, "LoRA").count()
         page.locator('[data-status="not verified"]').click()
         assert page.locator(".mark").count() == before - 2 and _stairs(page) == [control, parametric]
+
+
+def _band(page, model="nano"):
+    """Returns of each part of a panel's band its colour, left and right end, top and bottom, in pixels."""
+    panel = page.locator(".panel", has=page.locator("figcaption", has_text=model)).first
+    parts = panel.locator(".band").evaluate_all(
+        "paths => paths.map((path) => [path.getAttribute('fill'), path.getBoundingClientRect().toJSON()])")
+    return [(color, *(box[side] for side in ("left", "right", "top", "bottom"))) for color, box in parts]
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_a_band_is_around_the_staircase_where_it_is_ours(opened, size):
+    with opened(_text(PROGRAMS, THEIRS), size) as page:
+        short, best, theirs = (_mark(page, label) for label in ("Baseline", "LoRA", "Full"))
+        page.locator(".panel svg").first.scroll_into_view_if_needed()
+        # A part for each step of ours, none after the reported point.
+        parts = _band(page)
+        assert [color for color, *_ in parts] == _stairs(page)[:2]
+        for (_, left, right, top, bottom), mark, after in zip(
+                parts, (short, best), (best, theirs), strict=True):
+            x, y = _middle(page, mark)
+            assert (left, right) == pytest.approx((x, _middle(page, after)[0]), abs=0.6)
+            # The standard errors are alike, and so is the height on both sides.
+            assert y == pytest.approx((top + bottom) / 2, abs=0.6)
+        error = best.locator("path").first.evaluate("path => path.getBBox().height")
+        for _, _, _, top, bottom in parts:
+            assert bottom - top == pytest.approx(1.96 * error, abs=0.6)
+        keys = page.locator(".keys li").all_inner_texts()
+        assert keys[-1] == "95% interval (not of reported)"
+        page.uncheck("#every")
+        right = _band(page)[-1][2]
+        box = page.locator(".panel svg").first.bounding_box()
+        assert right == pytest.approx(box["x"] + box["width"] - 10, abs=0.6)
+
+
+def test_a_wide_band_is_within_its_panel(opened):
+    with opened(_text([page_programs.program("p", 100, 50.0, performance_stderr=20.0)], [])) as page:
+        (_, _, _, top, bottom), box = _band(page)[0], page.locator(".panel svg").bounding_box()
+        assert box["y"] + 8 < top < bottom < box["y"] + box["height"] - 38
 
 
 @pytest.mark.parametrize("sizes", [(0, 2), (1,), (500, 502), (400, 2700), (5, 10**9)], ids=str)
@@ -236,6 +276,8 @@ def released(shared_data):
 def test_the_references_rows_are_drawn(opened, released, size):
     with opened(_text([], released), size) as page:
         assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+        # Nothing suggests errors that are not known.
+        assert not page.locator(".band").count() and "interval" not in page.locator("body").inner_text()
         page.select_option("#task", label="gsm8k")
         page.select_option("#model", label="smollm3-stage1")
         cell = ("smollm3-stage1", "gsm8k")

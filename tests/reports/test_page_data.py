@@ -5,7 +5,7 @@ import json
 import page_programs
 import pytest
 
-from sah_jax.complexity import derived, frontier, reported
+from sah_jax.complexity import bands, derived, frontier, reported
 from sah_jax.reports import anchors, page_data, style
 
 # Without scripts "long" is shorter than "short"; "full" is no main method.
@@ -67,6 +67,20 @@ def test_no_error_is_made_up_for_a_reported_row():
     *_, ours, theirs = _figure()["rows"]
     assert (ours["estimate"], theirs["estimate"]) == ("0.100 ± 0.010", "0.500")
     assert theirs["selection"] == "the test score, on which it was selected"
+
+
+def test_points_of_ours_have_an_interval():
+    figure = json.loads(json.dumps(_figure()))
+    intervals = bands.Intervals(ROWS)
+    assert [point["interval"] for point in figure["rows"]] == [
+        *(list(intervals.of(row)) for row in ROWS[:-1]), None]
+    assert [point["between"] for point in figure["rows"]][-2:] == ["0.080 to 0.120", ""]
+    assert figure["band"] == {"label": "95% interval", "opacity": style.BAND_OPACITY, "drawn": True}
+
+
+@pytest.mark.parametrize("rows", [ROWS[4:5], ROWS[-1:]], ids=["not verified", "reported"])
+def test_without_an_interval_on_a_frontier_no_band_is_drawn(rows):
+    assert not _figure(rows)["band"]["drawn"]
 
 
 def test_control_characters_are_shown():

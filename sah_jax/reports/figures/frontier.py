@@ -1,14 +1,18 @@
 """`frontier`: all points of every task and model, and the frontier in the colours of the views.
 
 Frontier points are large, others pale, unverified ones hollow. Behind a panel's own frontier stand those of
-the other models on its task.
+the other models on its task; around it is the band of `complexity.bands`, where test scores have an error.
 """
+
+import collections
+from collections.abc import Mapping, Sequence
 
 from matplotlib import figure as mpl_figure
 
+from sah_jax.complexity import frontier
 from sah_jax.reports import style
 from sah_jax.reports.figures import legends, panels
-from sah_jax.reports.figures.material import Columns, Material, Unit
+from sah_jax.reports.figures.material import Columns, Material, Row, Unit
 
 _WIDTH, _OTHERS_WIDTH = 2.2, 1.3
 
@@ -17,15 +21,17 @@ def draw(material: Material) -> mpl_figure.Figure:
     """Draws one panel a (task, model), with scores in the task's own unit."""
     fronts = {cell: material.front(rows) for cell, rows in material.cells.items()}
     chosen = {id(row) for front in fronts.values() for row in front}
+    held = _bounds(material, fronts)
     figure, grid = panels.grid(
         material, _cells(material), unit=lambda task: Unit(task, "test score", 1.0), from_zero=True,
-        every_title=True)
+        every_title=True, held=held)
     for panel in grid:
         for (model, task), front in fronts.items():
             if task == panel.task and model != panel.column:
                 panel.stairs(front, style.GHOST, _OTHERS_WIDTH, zorder=1)
         cell = (panel.column, panel.task)
         front = fronts.get(cell, [])
+        panel.band_by_view(front)
         panel.stairs_by_view(front, _WIDTH)
         if front:
             best = panel.staircase(front)[1][-1]
@@ -35,8 +41,17 @@ def draw(material: Material) -> mpl_figure.Figure:
         if cell not in material.cells:
             panel.axes.text(0.5, 0.5, "no points", transform=panel.axes.transAxes, ha="center", va="center",
                             fontsize=9, color=style.MUTED)
-    legends.attach(figure, _keys(material, chosen))
+    legends.attach(figure, _keys(material, chosen, any(held.values())))
     return figure
+
+
+def _bounds(material: Material, fronts: Mapping[frontier.Cell, Sequence[Row]]) -> dict[str, list[float]]:
+    """Returns between what scores the bands of each task lie."""
+    found = collections.defaultdict(list)
+    for (_, task), front in fronts.items():
+        _, intervals = material.band(front)
+        found[task] += [bound for interval in intervals if interval for bound in interval]
+    return found
 
 
 def _cells(material: Material) -> dict[str, Columns]:
@@ -49,12 +64,16 @@ def _cells(material: Material) -> dict[str, Columns]:
         for task in material.tasks}
 
 
-def _keys(material: Material, chosen: set[int]) -> list[legends.Key]:
+def _keys(material: Material, chosen: set[int], banded: bool) -> list[legends.Key]:
     views = [style.view_of(row.experiment_name) for row in material.rows if id(row) in chosen]
     keys = [legends.heading("Program family"), *legends.families(material.rows)]
     if chosen:
         keys.append(legends.heading("Frontier, by view"))
         keys += legends.views(views, _WIDTH)
+        if banded:
+            of = "not of reported" if material.mixed else "test items"
+            keys.append(legends.patch(
+                f"{material.intervals.level:.0%} interval ({of})", style.INK, alpha=style.BAND_OPACITY))
         if len(material.models) > 1:
             keys.append(legends.line("Other models", style.GHOST, _OTHERS_WIDTH))
     return keys + legends.kinds(material, material.rows, chosen, places=True)

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sah_jax.complexity import derived, frontier
+from sah_jax.complexity import bands, derived, frontier
 from sah_jax.complexity import lineages as lineages_lib
 
 Row = frontier.Row
@@ -103,6 +103,11 @@ class Material:
         """Whether there are both rows of ours and reported ones, which must then be told apart."""
         return len({row.reported for row in self.rows}) == 2
 
+    @functools.cached_property
+    def intervals(self) -> bands.Intervals:
+        """The intervals of the rows' test scores."""
+        return bands.Intervals(self.rows)
+
     def bits(self, row: Row) -> int:
         """Returns the length of a row's program."""
         return frontier.total_bits(row, self.add_script_bits)
@@ -110,6 +115,10 @@ class Material:
     def front(self, rows: Iterable[Row], *, ties: bool = False) -> list[Row]:
         """Returns the frontier of rows of one cell; none where no row counts."""
         return frontier.pareto(rows, add_script_bits=self.add_script_bits, ties=ties)
+
+    def band(self, front: Iterable[Row]) -> tuple[list[int], list[bands.Interval | None]]:
+        """Returns the intervals along the staircase of a frontier, see `bands.Intervals.band`."""
+        return self.intervals.band(front, add_script_bits=self.add_script_bits)
 
     def unit(self, task: str) -> Unit:
         """Returns how a task is written; one that is not known is in percent if its scores are shares."""

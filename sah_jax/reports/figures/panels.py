@@ -61,16 +61,29 @@ class Panel:
 
     def stairs_by_view(self, front: Sequence[Row], width: float) -> None:
         """Draws the staircase of a frontier, each step in the colour of the view that reached it."""
-        xs, ys = self.staircase(front)
-        rising = frontier.steps(front, add_script_bits=self.material.add_script_bits)
-        for index, row in enumerate(rising):
-            end = xs[index + 1] if index + 1 < len(xs) else self.length_scale.right
+        _, ys = self.staircase(front)
+        for index, (start, end, color) in enumerate(self._steps(front)):
             # The riser belongs to the point that it leads to; the first has none, because below
             # the shortest program nothing is known.
-            start = ys[max(index - 1, 0)]
-            self.axes.plot([xs[index], xs[index], end], [start, ys[index], ys[index]],
-                           color=style.VIEW_COLORS[style.view_of(row.experiment_name)], linewidth=width,
+            below = ys[max(index - 1, 0)]
+            self.axes.plot([start, start, end], [below, ys[index], ys[index]], color=color, linewidth=width,
                            solid_capstyle="butt", solid_joinstyle="miter", zorder=2)
+
+    def band_by_view(self, front: Sequence[Row]) -> None:
+        """Draws the intervals along the staircase of a frontier, in its colours, where there are any."""
+        _, intervals = self.material.band(front)
+        for (start, end, color), interval in zip(self._steps(front), intervals, strict=True):
+            if interval:
+                low, high = (self.unit.factor * bound for bound in interval)
+                self.axes.fill_between([start, end], low, high, color=color, alpha=style.BAND_OPACITY,
+                                       linewidth=0, zorder=0.9)
+
+    def _steps(self, front: Sequence[Row]) -> list[tuple[int, float, str]]:
+        """Returns of each step of a frontier where it starts and ends, and the colour of its view."""
+        rising = frontier.steps(front, add_script_bits=self.material.add_script_bits)
+        starts = list(map(self.material.bits, rising))
+        colors = [style.VIEW_COLORS[style.view_of(row.experiment_name)] for row in rising]
+        return list(zip(starts, [*starts, self.length_scale.right][1:], colors, strict=True))
 
     def points(
         self, rows: Iterable[Row], chosen: Collection[int],
@@ -132,7 +145,7 @@ def blank(width: float, height: float) -> mpl_figure.Figure:
 def grid(
     material: Material, drawn: Mapping[str, Columns], *,
     unit: Callable[[str], Unit] | None = None, name: Callable[[str], str] = str, from_zero: bool = False,
-    every_title: bool = False, reach: int = 0,
+    every_title: bool = False, reach: int = 0, held: Mapping[str, Collection[float]] | None = None,
 ) -> tuple[mpl_figure.Figure, list[Panel]]:
     """Returns a figure with framed panels, still empty.
 
@@ -145,6 +158,7 @@ def grid(
       from_zero: whether an axis of scores holds zero.
       every_title: whether a panel has a title under another of the same column, too.
       reach: a length that the axes go on to.
+      held: of each task, more scores that its axes hold.
     """
     lines = [(task, [*own][start : start + _MAX_COLUMNS])
              for task, own in drawn.items() for start in range(0, len(own), _MAX_COLUMNS)]
@@ -161,20 +175,20 @@ def grid(
     panels = []
     for number, (task, columns) in enumerate(lines):
         task_unit = (unit or material.unit)(task)
+        limits = _limits(drawn[task], (held or {}).get(task, ()), task_unit, from_zero)
         titled = every_title or not number or columns != lines[number - 1][1]
         for index, column in enumerate(columns):
             panel = Panel(axes[number, index], task, column, task_unit, length_scale, material)
-            _frame(panel, _limits(drawn[task], task_unit, from_zero), name(column) if titled else "",
-                   first=not index, last=number == lowest[index])
+            _frame(panel, limits, name(column) if titled else "", first=not index,
+                   last=number == lowest[index])
             panels.append(panel)
     return figure, panels
 
 
-def _limits(own: Columns, unit: Unit, from_zero: bool) -> tuple[float, float]:
-    rows = list(itertools.chain.from_iterable(own.values()))
-    return scales.scores(
-        unit.factor * min(row.performance - row.performance_stderr for row in rows),
-        unit.factor * max(row.performance + row.performance_stderr for row in rows), from_zero=from_zero)
+def _limits(own: Columns, held: Collection[float], unit: Unit, from_zero: bool) -> tuple[float, float]:
+    shown = [*held, *(row.performance + side * row.performance_stderr
+                      for row in itertools.chain.from_iterable(own.values()) for side in (-1, 1))]
+    return scales.scores(unit.factor * min(shown), unit.factor * max(shown), from_zero=from_zero)
 
 
 def _frame(panel: Panel, limits: tuple[float, float], title: str, *, first: bool, last: bool) -> None:

@@ -44,6 +44,7 @@ const fillCard = (point) => {
   const said = [reported ? "reported, no file" : row.status, chosen ? "on the frontier" : "not on the frontier"];
   const pairs = [["Test score", make("span", "big", row.estimate)], ["Selection", row.selection],
     ["Length", make("span", "big", count(row.bits, "bit")), reported ? ` (${row.size})` : ` (${count(row.bits / 8, "byte")})`]];
+  if (row.interval) pairs.splice(1, 0, [data.band.label, row.between]);
   if (row.scriptBits) pairs.push(["With script", `${count(row.bits + row.scriptBits, "bit")}, ${row.scriptBits.toLocaleString("en")} of them the script`]);
   const settings = [["seed", row.seed], ...row.settings].map(([key, value]) => `${key} ${value}`).join(", ");
   pairs.push(["Settings", cut(settings)]);

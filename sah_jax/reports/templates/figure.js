@@ -43,10 +43,10 @@ const lengthScale = (rows) => {
   return {left, right, ticks};
 };
 
-// The scores that the panels of a task show, and round numbers among them.
-const scoreScale = (rows) => {
-  const low = Math.min(0, ...rows.map((row) => row.score - row.error));
-  const high = Math.max(...rows.map((row) => row.score + row.error));
+// The scores that the panels of a task show, with the ends of its bands, and round numbers among them.
+const scoreScale = (rows, ends) => {
+  const low = Math.min(0, ...ends, ...rows.map((row) => row.score - row.error));
+  const high = Math.max(...ends, ...rows.map((row) => row.score + row.error));
   // Where nothing was learned yet, an axis to 1 shows points on a floor instead of noise.
   const span = high > 0 ? high - low : 1;
   const bottom = low - 0.05 * span, top = low + 1.1 * span, unit = 10 ** Math.floor(Math.log10(span / 6));
@@ -77,16 +77,28 @@ const drawFrame = (svg, {x, y, width, height, across, up}) => {
   draw(svg, "text", {transform: `translate(11 ${middle}) rotate(-90)`, "text-anchor": "middle"}, "Test score");
 };
 
-const drawStairs = (svg, front, {x, y, width}, ghost) => {
-  const steps = front.steps.map((number) => data.rows[number]), end = width - MARGIN.right;
-  steps.forEach((row, index) => {
+const stepsOf = ({steps}, {x, width}) => steps.map((number, index) => {
+  const row = data.rows[number], next = data.rows[steps[index + 1]];
+  return {row, end: next ? x(next) : width - MARGIN.right, color: data.views[data.families[row.family].view]};
+});
+
+const drawBand = (svg, front, scale) => {
+  for (const {row, end, color} of stepsOf(front, scale)) {
+    if (!row.interval) continue;
+    const start = scale.x(row), [low, high] = row.interval.map(scale.y);
+    draw(svg, "path", {class: "band", d: `M${start} ${low}H${end}V${high}H${start}Z`, fill: color, "fill-opacity": data.band.opacity});
+  }
+};
+
+const drawStairs = (svg, front, scale, ghost) => {
+  const {x, y, width} = scale, steps = stepsOf(front, scale), end = width - MARGIN.right;
+  steps.forEach((step, index) => {
     // The riser belongs to the point that it leads to; below the shortest program nothing is known.
-    const from = steps[Math.max(index - 1, 0)], next = steps[index + 1];
-    const d = `M${x(row)} ${y(from.score)}V${y(row.score)}H${next ? x(next) : end}`;
-    if (ghost) draw(svg, "path", {class: "ghost", d});
-    else draw(svg, "path", {class: "stair", d, stroke: data.views[data.families[row.family].view]});
+    const from = steps[Math.max(index - 1, 0)].row;
+    const d = `M${x(step.row)} ${y(from.score)}V${y(step.row.score)}H${step.end}`;
+    draw(svg, "path", ghost ? {class: "ghost", d} : {class: "stair", d, stroke: step.color});
   });
-  const best = steps.at(-1);
+  const best = steps.at(-1)?.row;
   // Above the line, and above the point where that is near.
   const above = best && end - x(best) < 45 ? 11 : 5;
   if (best && !ghost) draw(svg, "text", {class: "best", x: end, y: y(best.score) - above}, best.estimate.split(" ")[0]);
@@ -125,6 +137,7 @@ const drawPanel = (panel, across, up) => {
   const own = (front) => front.task === task && front.model === model;
   const front = fronts().find(own) ?? {chosen: [], steps: []}, chosen = new Set(front.chosen);
   drawFrame(svg, scale);
+  drawBand(svg, front, scale);
   if (on("others")) fronts().filter((other) => other.task === task && !own(other)).forEach((other) => drawStairs(svg, other, scale, true));
   const marks = draw(svg, "g", {class: "marks"});
   drawStairs(marks, front, scale, false);
@@ -169,6 +182,8 @@ const drawFigure = () => {
   for (const panel of panels) panel.width = Math.round(panel.svg.getBoundingClientRect().width);
   for (const panel of panels) {
     const own = rows.filter((row) => row.task === panel.task);
-    if (own.length) drawPanel(panel, lengthScale(own), scoreScale(own));
+    const ends = fronts().filter((front) => front.task === panel.task)
+      .flatMap((front) => front.steps.flatMap((number) => data.rows[number].interval ?? []));
+    if (own.length) drawPanel(panel, lengthScale(own), scoreScale(own, ends));
   }
 };
