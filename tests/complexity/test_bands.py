@@ -107,6 +107,11 @@ def test_of_shares_it_is_wilsons_at_any_score():
     assert bands.Intervals([_scored(NONE_RIGHT, selection=SHARE)]).of(rows[1]) == found[1]
 
 
+def test_one_score_that_is_no_share_tells_of_the_whole_task():
+    assert bands.Intervals([_scored(SHARE), _scored(NEARLY)]).of(_scored(SHARE)) == pytest.approx(
+        (0.15 - Z95 * SHARE.stderr, 0.15 + Z95 * SHARE.stderr))
+
+
 @pytest.mark.parametrize("others", [[], [_scored(SHARE, "another task")], [_scored(BLEU)]],
                          ids=["no rows", "rows of another task", "rows of no share"])
 def test_a_score_without_spread_has_no_interval_unless_it_is_known_to_be_a_share(others):
