@@ -1,9 +1,12 @@
 """`sah search`: programs of a study, as many as the budget says, and no more the second time."""
 
+import subprocess
+import sys
+
 import pytest
 
 from sah_jax import cli
-from sah_jax.studies import rows
+from sah_jax.studies import rows, status
 
 CONFIG = """
 import ml_collections
@@ -44,3 +47,31 @@ def test_what_is_wrong_is_named(arguments, tmp_path, capfd):
     (tmp_path / "config.py").write_text(CONFIG.replace('("nano_math",)', '("nano_math", "nano_follow")'))
     assert cli.main(arguments) == 2
     assert "1 models and 2 tasks, expected one of each" in capfd.readouterr().err
+
+
+ALONE = """
+import sys
+from jax._src import xla_bridge
+from sah_jax import cli, hosts
+hosts.one_process_a_device = lambda: True
+code = cli.main(sys.argv[1:])
+assert not xla_bridge.backends_are_initialized()
+raise SystemExit(code)
+"""
+
+
+def test_where_a_process_takes_the_device_the_search_leaves_it_to_others(arguments, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, *arguments, "--runs=2", "--batch=1"], capture_output=True, text=True,
+        check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = rows.read_rows(tmp_path / "work" / rows.RESULTS_NAME)
+    assert len(found) == 2 and all(row.verified for row in found)
+    assert "2 programs made" in done.stdout
+    assert status.read(tmp_path / "work").total == 2
+
+
+def test_a_search_is_no_job_of_several_processes(arguments, monkeypatch, capfd):
+    monkeypatch.setenv("SAH_COORDINATOR", "auto")
+    assert cli.main(arguments) == 2
+    assert "expected a search to be one process" in capfd.readouterr().err

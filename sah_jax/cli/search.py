@@ -37,10 +37,15 @@ def search(arguments: list[str]) -> None:
     from sah_jax.studies import status
 
     config, workdir, console = study.load_config(values), pathlib.Path(values.workdir), common.console()
-    status.write(workdir, dataclasses.asdict(config), values.runs)
+    # Again after each batch: where processes of their own make it, it is a study to them.
+    tell = lambda: status.write(workdir, dataclasses.asdict(config), values.runs)
+    tell()
     warm = rows_lib.read_rows(values.warm) if values.warm else []
-    show = lambda rows, found: tables.print_frontier(
-        rows, console, found.targets(), add_script_bits=False)
+
+    def show(rows, found) -> None:
+        tell()
+        tables.print_frontier(rows, console, found.targets(), add_script_bits=False)
+
     budget = search_runner.Budget(values.runs, values.hours, values.batch)
     rows = search_runner.run(config, workdir, console, budget, targets, shares, warm, show)
     console.print(f"{len(rows)} programs made", highlight=False)

@@ -1,18 +1,27 @@
 """Running a search: its programs are points of a study, made, verified and kept like all others."""
 
+import contextlib
 import dataclasses
 import pathlib
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 
 import rich.console
 
-from sah_jax import errors
+from sah_jax import errors, hosts
 from sah_jax.complexity import frontier, search
 from sah_jax.models import sources
-from sah_jax.studies import grid, results, runner
+from sah_jax.studies import grid, phases, results, runner
 from sah_jax.studies import rows as rows_lib
+
+_CONFIG = """import ml_collections
+
+
+def get_config():
+    return ml_collections.ConfigDict({!r})
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +60,12 @@ def run(
       The rows, in the order of their making.
 
     Raises:
-      UserError: the config is of several models or tasks, or the workdir cannot be used.
+      UserError: the config is of several models or tasks, the workdir cannot be used, or this is one of
+        several processes of a job.
     """
+    if hosts.in_job():
+        raise errors.UserError(
+            f"{hosts.ENVIRONMENT[0]} is set, expected a search to be one process; unset it, or run a study.")
     if len(config.models) != 1 or len(config.tasks) != 1:
         raise errors.UserError(
             f"A search got {len(config.models)} models and {len(config.tasks)} tasks, expected one of each; "
@@ -70,10 +83,7 @@ def run(
         asked = found.ask(min(budget.batch, left))
         if not asked:
             break
-        try:
-            runner.run(dataclasses.replace(config, families=_grouped(asked)), workdir, console)
-        except errors.UserError:
-            pass  # told by the runner, point by point; the others are there
+        _make(dataclasses.replace(config, families=_grouped(asked)), workdir, console)
         rows = _rows(workdir, config)
         _tell(found, asked, rows)
         for one in asked:
@@ -81,6 +91,19 @@ def run(
                 found.tell_failed(one)
         show(rows, found)
     return rows
+
+
+def _make(config: grid.StudyConfig, workdir: pathlib.Path, console: rich.console.Console) -> None:
+    """Makes and verifies points; which of them failed is told as it happens, and the others are there."""
+    if not phases.needed():
+        with contextlib.suppress(errors.UserError):
+            runner.run(config, workdir, console)
+        return
+    # This process must leave the device to those that make points and verify them.
+    with tempfile.TemporaryDirectory(prefix="sah-search-") as folder:
+        path = pathlib.Path(folder, "config.py")
+        path.write_text(_CONFIG.format(dataclasses.asdict(config)), encoding="utf-8")
+        phases.run([f"--config={path}", f"--workdir={workdir}", "--noreport"], workdir, console)
 
 
 def _rows(workdir: pathlib.Path, config: grid.StudyConfig) -> list[rows_lib.Row]:
