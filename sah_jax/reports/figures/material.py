@@ -8,6 +8,7 @@ from typing import Any
 
 from sah_jax.complexity import derived, frontier
 from sah_jax.complexity import lineages as lineages_lib
+from sah_jax.reports.figures import labels
 
 Row = frontier.Row
 Columns = dict[str, list[Row]]
@@ -39,7 +40,7 @@ class Unit:
     @property
     def label(self) -> str:
         """The label of the axis of scores."""
-        return f"{self.task}\n{self.metric}"
+        return f"{labels.short(self.task)}\n{self.metric}"
 
 
 # The paper's first, in its order.

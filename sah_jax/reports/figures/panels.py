@@ -13,12 +13,11 @@ from matplotlib.backends import backend_agg
 
 from sah_jax.complexity import frontier
 from sah_jax.reports import style
-from sah_jax.reports.figures import marks, scales
+from sah_jax.reports.figures import labels, marks, scales
 from sah_jax.reports.figures.material import Columns, Material, Row, Unit
 
 _MAX_COLUMNS = 5
 _PANEL_INCHES = (3.3, 2.7)
-_NAME_CHARACTERS = 34
 # How far apart labels at the end of curves are at least, as a share of the axis.
 _LABEL_APART = 0.06
 
@@ -182,16 +181,10 @@ def _frame(panel: Panel, limits: tuple[float, float], title: str, *, first: bool
     scales.dress(axes)
     panel.length_scale.apply(axes)
     axes.set_ylim(*limits)
-    axes.set_title(short(title), fontsize=10, color=style.INK, loc="left", parse_math=False)
+    axes.set_title(labels.short(title), fontsize=10, color=style.INK, loc="left", parse_math=False)
     if first:
-        label = "\n".join(map(short, panel.unit.label.split("\n")))
-        axes.set_ylabel(label, fontsize=9, color=style.INK, parse_math=False)
+        axes.set_ylabel(panel.unit.label, fontsize=9, color=style.INK, parse_math=False)
     else:
         axes.tick_params(labelleft=False)
     if last:
         axes.set_xlabel(scales.LENGTH_LABEL, fontsize=9, color=style.INK)
-
-
-def short(name: str) -> str:
-    """Returns a name that fits beside a panel."""
-    return name if len(name) <= _NAME_CHARACTERS else f"{name[:_NAME_CHARACTERS - 1]}…"

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import figure as mpl_figure
 
 from sah_jax.reports import style
-from sah_jax.reports.figures import legends, panels
+from sah_jax.reports.figures import labels, legends, panels
 from sah_jax.reports.figures.material import NothingToDraw
 
 _CELL_INCHES, _LABELS_INCHES, _TITLE_INCHES = 0.26, 1.3, 0.7
@@ -54,7 +54,7 @@ def draw_widths(widths: Mapping[str, Sequence[int]], title: str = "") -> mpl_fig
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=8, labelcolor=style.INK)
     axes.set_xlabel("Layer", fontsize=9, color=style.INK)
-    axes.set_title(panels.short(title), fontsize=10, color=style.INK, loc="left", parse_math=False)
+    axes.set_title(labels.short(title), fontsize=10, color=style.INK, loc="left", parse_math=False)
     legends.attach(figure, [legends.heading("Bits a number"), *(
         legends.patch(str(width) if width else "All zero", _color(width))
         for width in sorted(set(table.flat)))])
