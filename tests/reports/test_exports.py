@@ -36,6 +36,12 @@ def test_every_cell_is_there_for_both_sets_of_methods(add_script_bits):
     assert point["program"] == row_template.TEMPLATE.program
 
 
+def test_of_a_reported_row_no_error_is_told():
+    theirs = reported.ReportedRow("icl", "arithmetic", "pre", 0.9, 9000, 1, {}, "r.jsonl:1", 80)
+    (one, _) = exports.frontiers([ROWS[1], theirs])
+    assert [point["performance_stderr"] for point in one["points"]] == [0.01, None]
+
+
 def test_derived_quantities_name_their_witnesses():
     found = json.loads(json.dumps(exports.derivations(ROWS, [LINEAGE])))
     factors = {one["methods"]: one["factor"] for one in found["reductions"]}

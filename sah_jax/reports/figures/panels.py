@@ -90,7 +90,7 @@ class Panel:
             on = kind in (marks.Kind.ON, marks.Kind.REPORTED)
             xs = [self.material.bits(row) for row in group]
             ys = [row.performance * self.unit.factor for row in group]
-            errors = [row.performance_stderr * self.unit.factor for row in group]
+            errors = [_error(row) * self.unit.factor for row in group]
             if any(errors):
                 self.axes.errorbar(xs, ys, yerr=errors, fmt="none", ecolor=look.color, elinewidth=1.1,
                                    alpha=0.6 if on else 0.25, zorder=3)
@@ -172,8 +172,13 @@ def grid(
 def _limits(own: Columns, unit: Unit, from_zero: bool) -> tuple[float, float]:
     rows = list(itertools.chain.from_iterable(own.values()))
     return scales.scores(
-        unit.factor * min(row.performance - row.performance_stderr for row in rows),
-        unit.factor * max(row.performance + row.performance_stderr for row in rows), from_zero=from_zero)
+        unit.factor * min(row.performance - _error(row) for row in rows),
+        unit.factor * max(row.performance + _error(row) for row in rows), from_zero=from_zero)
+
+
+def _error(row: Row) -> float:
+    """Returns the length of a row's error bar, 0 where no error is known."""
+    return row.performance_stderr or 0.0
 
 
 def _frame(panel: Panel, limits: tuple[float, float], title: str, *, first: bool, last: bool) -> None:
