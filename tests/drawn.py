@@ -2,6 +2,8 @@
 
 import hashlib
 
+import figure_rows
+
 from sah_jax.reports import figures
 
 
@@ -36,4 +38,5 @@ def words(figure):
 def digests(folder, rows):
     """Draws and saves every figure, and returns the digest of each file."""
     return {name: [hashlib.sha256(path.read_bytes()).hexdigest() for path in figures.save(
-        figure, folder / name, ("svg",))] for name, figure in figures.draw_all(rows)[0].items()}
+        figure, folder / name, ("svg",))] for name, figure in figures.draw_all(
+            rows, widths=figure_rows.widths(rows))[0].items()}

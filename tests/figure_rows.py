@@ -30,6 +30,12 @@ def study(tasks=("nano_follow", "nano_translate"), models=STAGES):
     return rows
 
 
+def widths(rows):
+    """Returns bit widths for the programs of one family."""
+    return {row.point: {"attention/q/a": (2, 4, 0), "attention/q/b": (32, 2, 2)} for row in rows
+            if row.experiment_name == "lora"}
+
+
 def reported_rows(models=("smollm3-step0", "smollm3-stage1", "smollm3"), task="gsm8k"):
     """Returns rows of the paper's models as another system reports them."""
     return [

@@ -55,7 +55,7 @@ class ReportedRow:
     verified = False
     reported = True
     program = program_sha256 = ""
-    performance_stderr = 0.0
+    performance_stderr = None
 
     @property
     def selection_performance(self) -> float:

@@ -44,6 +44,8 @@ class Adapted:
       portable: whether integers and counters alone led to it, so that it is the same on any machine;
         else it was replayed, and needs the numerics profile that it was written under.
       unchanged: whether all of the program's numbers are zero, so that it is the base model.
+      widths: where the file gives tensors bit widths, the bits a number of each layer by a tensor's name; 0
+        where all its numbers are zero.
     """
 
     program: dict
@@ -51,6 +53,7 @@ class Adapted:
     deltas: dict = dataclasses.field(default_factory=dict)
     portable: bool = False
     unchanged: bool = False
+    widths: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
     def variables(self, base: base_lib.BaseModel) -> dict:
         """Returns what the decoder is applied to, the program too where the model's mesh wants it."""
@@ -69,7 +72,7 @@ class Adapted:
         return Adapted(
             decoder_lib.joined_programs(self.program, other.program), self.context + other.context,
             decoder_lib.added_deltas(self.deltas, other.deltas), self.portable and other.portable,
-            self.unchanged and other.unchanged)
+            self.unchanged and other.unchanged, self.widths | other.widths)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -230,11 +230,13 @@ def tensor_shapes(decoder: decoder_lib.Decoder, rank: int) -> dict[str, dict[str
 
 
 def _adapted(theta: Theta, base: base_lib.BaseModel) -> family_lib.Adapted:
-    parts = {name: {factor: jnp.asarray(widths.values(theta.tensors[f"{name}/{factor}"]))
-                    for factor in shapes}
-             for name, shapes in tensor_shapes(base.decoder, theta.form.rank).items()}
+    parts, found = {}, {}
+    for name, shapes in tensor_shapes(base.decoder, theta.form.rank).items():
+        own = {factor: theta.tensors[f"{name}/{factor}"] for factor in shapes}
+        parts[name] = {factor: jnp.asarray(widths.values(tensor)) for factor, tensor in own.items()}
+        found |= {f"{name}/{factor}": tuple(tensor.widths.tolist()) for factor, tensor in own.items()}
     zero = not any(np.any(tensor.symbols) for tensor in theta.tensors.values())
-    return family_lib.Adapted(_program(parts), portable=True, unchanged=zero)
+    return family_lib.Adapted(_program(parts), portable=True, unchanged=zero, widths=found)
 
 
 def _program(parts: Mapping[str, Mapping[str, jax.Array]]) -> dict:

@@ -30,15 +30,10 @@ class Anchors:
         """Returns what a table shows of a row, with its length as the table counts it."""
         look = style.family_style(row.experiment_name)
         return {
-            "bits": bits, "family": look.label, "color": look.color, "estimate": estimate(row),
-            "anchor": self.of(row), "status": status(row)}
+            "bits": bits, "family": look.label, "color": look.color,
+            "estimate": tables.format_estimate(row), "anchor": self.of(row), "status": status(row)}
 
 
 def status(row: Row) -> str:
     """Returns whether a row is verified, is not, or is reported by another system."""
     return REPORTED if row.reported else VERIFIED if row.verified else UNVERIFIED
-
-
-def estimate(row: Row) -> str:
-    """Formats a row's test score with its standard error; of a reported row none is known."""
-    return style.format_score(row.performance) if row.reported else tables.format_estimate(row)

@@ -36,6 +36,20 @@ class Pool:
         """All rows."""
         return [*(program.row for program in self.programs), *self.reported]
 
+    @property
+    def parameters(self) -> dict[str, int]:
+        """How many parameters models have, where sidecars say it and none says another number."""
+        found: dict[str, set[int]] = {}
+        for program in self.programs:
+            if count := program.notes["base"].get("num_params"):
+                found.setdefault(program.row.model_name, set()).add(count)
+        return {model: count for model, (count, *others) in found.items() if not others}
+
+    @property
+    def widths(self) -> dict[str, Mapping[str, Sequence[int]]]:
+        """The bit widths of programs that have such, by their points."""
+        return {program.row.point: program.widths for program in self.programs if program.widths}
+
 
 def read(
     files: Sequence[str | os.PathLike[str]], names: Mapping[str, str] = lineages.PAPER_NAMES
@@ -103,12 +117,13 @@ def load_program(workdir: pathlib.Path, row: rows_lib.Row) -> html.Program:
     ledger, views, profile, notes = _parse_sidecar(sidecar_path, _read(sidecar_path, row))
     for by, found in {"field": ledger, **views}.items():
         parts.check_sum(found, row.bits, by, sidecar_path)
-    if said := verification.row_difference(row, sidecar.read(path)):
+    record = sidecar.read(path)
+    if said := verification.row_difference(row, record):
         raise errors.UserError(
             f"{workdir / rows_lib.RESULTS_NAME}: the row of point {row.point!r} is not what its sidecar "
             "says: "
             f"{said}; restore the row or run the point again.")
-    return html.Program(row, ledger, views, profile, notes)
+    return html.Program(row, ledger, views, profile, notes, record.get("widths", {}))
 
 
 def _read(path: pathlib.Path, row: rows_lib.Row) -> bytes:
@@ -141,7 +156,8 @@ def _parse_sidecar(
         ledger, *others = (tuple(map(parts.parse, view)) for view in (record["ledger"], *views.values()))
     except ValueError as error:
         raise _bad_sidecar(path, f"the ledger entry {error}") from error
-    notes = {key: value for key, value in record.items() if key not in ("ledger", "views", "profile")}
+    apart = ("ledger", "views", "profile", "widths")
+    notes = {key: value for key, value in record.items() if key not in apart}
     return ledger, dict(zip(views, others, strict=True)), record["profile"], notes
 
 

@@ -30,7 +30,8 @@ class Program:
       ledger: the fields of the file, in its order; their bits sum to the row's.
       views: the file's parts by other views; their bits sum to the row's too.
       profile: the numerics profile the file was written under.
-      notes: everything else in the sidecar.
+      notes: everything else in the sidecar, but for the widths.
+      widths: where the file gives tensors bit widths, the bits a number of each in each layer.
     """
 
     row: Row
@@ -38,6 +39,7 @@ class Program:
     views: Mapping[str, tuple[Part, ...]]
     profile: dict[str, Any]
     notes: dict[str, Any]
+    widths: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
 
 
 def render(

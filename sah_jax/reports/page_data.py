@@ -12,7 +12,7 @@ from matplotlib import markers, transforms
 
 from sah_jax.complexity import bands, derived, frontier
 from sah_jax.reports import anchors as anchors_lib
-from sah_jax.reports import pages, style
+from sah_jax.reports import pages, style, tables
 
 Row = frontier.Row
 
@@ -105,7 +105,7 @@ def _point(row: Row, intervals: bands.Intervals) -> dict[str, Any]:
     return {
         "name": pages.printable(row.point), "status": anchors_lib.status(row), "bits": row.bits,
         "scriptBits": row.script_bits, "size": style.format_bytes(row.bits), "score": row.performance,
-        "error": row.performance_stderr, "estimate": anchors_lib.estimate(row), "selection": selection,
+        "error": row.performance_stderr, "estimate": tables.format_estimate(row), "selection": selection,
         "interval": interval, "between": style.format_interval(*interval) if interval else "",
         "seed": row.seed, "settings": settings, "program": pages.printable(row.program),
         "sha256": row.program_sha256}

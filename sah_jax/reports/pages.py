@@ -17,6 +17,9 @@ from sah_jax.reports import shading, style
 
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
+UNSEEN = ("Cc", "Cs")
+"""The categories of control characters and halves of surrogate pairs."""
+
 
 def environment() -> jinja2.Environment:
     """Returns the templates. Names and texts come from users, so every value is escaped."""
@@ -38,8 +41,13 @@ def printable(value: Any) -> Any:
     if not isinstance(value, str) or isinstance(value, markupsafe.Markup):
         return value
     return "".join(
-        character if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs")
-        else f"‹U+{ord(character):04X}›" for character in value)
+        character if character in "\n\t" or unicodedata.category(character) not in UNSEEN
+        else sign(character) for character in value)
+
+
+def sign(character: str) -> str:
+    """Returns what stands for a character that cannot be shown."""
+    return f"‹U+{ord(character):04X}›"
 
 
 def csv_writer(stream: TextIO):

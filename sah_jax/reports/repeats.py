@@ -14,6 +14,7 @@ from matplotlib import figure as mpl_figure
 from matplotlib.backends import backend_agg
 
 from sah_jax.reports import markdown, style
+from sah_jax.reports.figures import labels
 from sah_jax.studies import rows as rows_lib
 
 _PANEL_INCHES = (6.2, 4.2)
@@ -42,10 +43,10 @@ class Cell:
         """Returns the mean of a number of the rows."""
         return statistics.fmean(getattr(row, field) for row in self.rows)
 
-    def stderr(self, field: str) -> float:
-        """Returns the standard error of the mean over seeds; 0 of a single row."""
+    def stderr(self, field: str) -> float | None:
+        """Returns the standard error of the mean over seeds; of a single row none is known."""
         if len(self.rows) < 2:
-            return 0.0
+            return None
         return statistics.stdev(getattr(row, field) for row in self.rows) / math.sqrt(len(self.rows))
 
     @property
@@ -130,8 +131,8 @@ def draw_families(cells: Sequence[Cell]) -> mpl_figure.Figure:
         own, look = [cell for cell in cells if cell.family == family], style.family_style(family)
         panel.errorbar(
             [cell.mean("bits") for cell in own], [cell.mean("performance") for cell in own],
-            xerr=[cell.stderr("bits") for cell in own], yerr=[cell.stderr("performance") for cell in own],
-            fmt=look.marker, color=look.color, markersize=6, linewidth=0, elinewidth=1, label=look.label)
+            xerr=_errors(own, "bits"), yerr=_errors(own, "performance"), fmt=look.marker, color=look.color,
+            markersize=6, linewidth=0, elinewidth=1, label=labels.printable(look.label))
     best, steps = -math.inf, []
     for cell in sorted(cells, key=lambda cell: (cell.mean("bits"), -cell.mean("selection_performance"))):
         if cell.mean("selection_performance") > best:
@@ -142,7 +143,8 @@ def draw_families(cells: Sequence[Cell]) -> mpl_figure.Figure:
     panel.step(ends, [*heights, heights[-1]], where="post", color=style.MUTED, linewidth=1, zorder=0)
     panel.set_xscale("log")
     panel.set_xlabel("bits of the file", color=style.INK)
-    panel.set_ylabel(f"{cells[0].rows[0].dataset_name}, test", color=style.INK)
+    task = labels.short(cells[0].rows[0].dataset_name)
+    panel.set_ylabel(f"{task}, test", color=style.INK, parse_math=False)
     panel.legend(frameon=False, fontsize=7, loc="lower right", labelcolor=style.INK)
     return figure
 
@@ -153,15 +155,16 @@ def draw_ablations(studies: Mapping[str, Sequence[Cell]]) -> mpl_figure.Figure:
     for panel, (name, cells) in zip(panels, studies.items(), strict=True):
         places = range(len(cells))
         panel.errorbar(
-            places, [cell.mean("performance") for cell in cells],
-            yerr=[cell.stderr("performance") for cell in cells], fmt="o-", color="#D81B60", linewidth=1)
-        panel.set_xticks(places, [str(cell.setting[name]) for cell in cells])
+            places, [cell.mean("performance") for cell in cells], yerr=_errors(cells, "performance"),
+            fmt="o-", color="#D81B60", linewidth=1)
+        panel.set_xticks(
+            places, [labels.short(str(cell.setting[name])) for cell in cells], parse_math=False)
         panel.set_xlabel(name, color=style.INK)
         panel.set_ylabel("score, test", color="#D81B60")
         bits = panel.twinx()
         bits.errorbar(
-            places, [cell.mean("bits") for cell in cells], yerr=[cell.stderr("bits") for cell in cells],
-            fmt="s--", color="#1E88E5", linewidth=1)
+            places, [cell.mean("bits") for cell in cells], yerr=_errors(cells, "bits"), fmt="s--",
+            color="#1E88E5", linewidth=1)
         bits.set_ylabel("bits of the file", color="#1E88E5")
         bits.set_ylim(bottom=0)
         bits.spines["top"].set_visible(False)
@@ -178,6 +181,11 @@ def _figure(count: int):
         panel.set_axisbelow(True)
         panel.spines[["top", "right"]].set_visible(False)
     return figure, panels
+
+
+def _errors(cells: Sequence[Cell], field: str) -> list[float]:
+    """Returns the lengths of error bars, 0 where no error is known."""
+    return [cell.stderr(field) or 0.0 for cell in cells]
 
 
 def _estimate(cell: Cell, field: str) -> str:

@@ -81,7 +81,7 @@ def write_report(
             f"{', '.join(map(str, files))}: got no rows, expected at least one point; run the study first.")
     folder = workdir / REPORT_FOLDER if out is None else pathlib.Path(out)
     with pages.staged(folder, "the report") as making:
-        drawn = _draw(rows, making, names, known, add_script_bits)
+        drawn = _draw(pool, making, names, known, add_script_bits)
         table = tables.complexity_table(rows, add_script_bits=add_script_bits)
         tables.write_csv(table, making / "complexity.csv")
         for name, text in latex.tables(rows, table, known, add_script_bits=add_script_bits).items():
@@ -105,14 +105,16 @@ def write_report(
 
 
 def _draw(
-    rows: Sequence[frontier.Row], folder: pathlib.Path, names: Sequence[str],
+    pool: evidence.Pool, folder: pathlib.Path, names: Sequence[str],
     known: Sequence[lineages.Lineage], add_script_bits: bool,
 ) -> list[str]:
     """Draws what can be drawn of some figures; returns the names."""
     drawn = []
     for name in names:
         try:
-            figure = figures.draw(name, rows, known=known, add_script_bits=add_script_bits)
+            figure = figures.draw(
+                name, pool.rows, known=known, add_script_bits=add_script_bits, parameters=pool.parameters,
+                widths=pool.widths)
         except figures.NothingToDraw:
             continue
         figures.save(figure, folder / name, _FORMATS)

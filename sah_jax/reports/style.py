@@ -84,9 +84,9 @@ def format_score(score: float) -> str:
     return f"{score:.{_decimals(score)}f}"
 
 
-def format_estimate(score: float, stderr: float) -> str:
-    """Formats a score with its standard error, to the same decimals."""
-    return f"{format_score(score)} ± {stderr:.{_decimals(score)}f}"
+def format_estimate(score: float, stderr: float | None) -> str:
+    """Formats a score with its standard error, to the same decimals; alone where no error is known (None)."""
+    return format_score(score) + ("" if stderr is None else f" ± {stderr:.{_decimals(score)}f}")
 
 
 def format_interval(low: float, high: float) -> str:

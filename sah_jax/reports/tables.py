@@ -12,9 +12,8 @@ import rich.text
 
 from sah_jax.complexity import frontier
 from sah_jax.reports import style
-from sah_jax.studies import rows as rows_lib
 
-Row = rows_lib.Row
+Row = frontier.Row
 
 # Shares of the best selection score that any model reached on the task.
 DEFAULT_SHARES = (0.10, 0.25, 0.50, 0.75, 0.90, 1.00)
@@ -77,7 +76,7 @@ def complexity_table(
 
 
 def write_csv(entries: Sequence[Complexity], path: str | os.PathLike[str]) -> None:
-    """Writes a complexity table as CSV; a score that was not reached has empty cells."""
+    """Writes a complexity table as CSV; what was not reached, and an error that is not known, is empty."""
     with open(path, "w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, _CSV_COLUMNS)
         writer.writeheader()
@@ -167,7 +166,7 @@ def format_level(entry: Complexity) -> str:
 
 
 def format_estimate(row: Row) -> str:
-    """Formats a row's test score with its standard error."""
+    """Formats a row's test score with its standard error, of which a reported row has none."""
     return style.format_estimate(row.performance, row.performance_stderr)
 
 

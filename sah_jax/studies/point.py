@@ -124,7 +124,8 @@ def _samples(examples: Sequence[task_lib.Example], responses: Sequence[str]) -> 
 
 def _record(config, base, point, program, task, selection, test, predicted: str) -> dict[str, Any]:
     """Returns the sidecar, see `sidecar.read`."""
-    return views.file_record(program, base) | {
+    widths = program.adapted.widths
+    return views.file_record(program, base) | ({"widths": widths} if widths else {}) | {
         "family": program.family,
         "adapted_digest": program.adapted.digest(),
         "portable": program.adapted.portable,

@@ -85,9 +85,9 @@ def rebuild(
       splits: how many items of which splits to score.
 
     Returns:
-      A JSON object: `base_name`, `base_digest`, `family`, `adapted_digest`, `portable`, `unchanged`, `bits`,
-      `ideal_bits`, the ledger's integer bits by field, for each split its [value, standard error] and the
-      digest of its predictions, and the task's data with their digest.
+      A JSON object: `base_name`, `base_digest`, `num_params`, `family`, `adapted_digest`, `portable`,
+      `unchanged`, `widths`, `bits`, `ideal_bits`, the ledger's integer bits by field, for each split its
+      [value, standard error] and the digest of its predictions, and the task's data with their digest.
 
     Raises:
       UserError: the file does not decode, or the task is none.
@@ -104,10 +104,12 @@ def rebuild(
     return {
         "base_name": base.name,
         "base_digest": base.digest,
+        "num_params": base.spec.num_params,
         "family": decoded.family,
         "adapted_digest": decoded.adapted.digest(),
         "portable": decoded.adapted.portable,
         "unchanged": decoded.adapted.unchanged,
+        "widths": decoded.adapted.widths,
         "bits": decoded.bits,
         "ideal_bits": decoded.ideal_bits,
         "ledger": [[entry.field, entry.bits] for entry in decoded.ledger],

@@ -39,8 +39,9 @@ _ENTRY_SHAPE = {"field": str, "bits": int, "ideal_bits": float}
 _PART_SHAPE = {"name": str, "bits": int, "ideal_bits": float}
 _TOKEN_SHAPE = {"token_id": int, "text": str}
 
-# What `coding.ledger.VIEWS` says, for readers that must not start JAX.
+# What `coding.ledger.VIEWS` and `programs.widths` say, for readers that must not start JAX.
 VIEWS = ("field", "tensor", "layer", "example", "token")
+WIDTHS = (0, 2, 4, 8, 16, 32)
 MAX_VIEW_PARTS = 2000
 """Longer views stay out of sidecar and page: at some 100 bytes a part they would be larger than
 most programs, and no one reads them. `sah inspect --model --by` makes any of them from the file."""
@@ -88,6 +89,7 @@ def read(program: pathlib.Path) -> dict[str, Any] | None:
         for entry in record["ledger"]:
             _check_shape(entry, _ENTRY_SHAPE)
         _check_views(record)
+        _check_optional(record)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise errors.UserError(
             f"{path}: is not a sidecar ({error!r}); remove it or run the point again.") from error
@@ -107,6 +109,20 @@ def _check_views(record: Mapping[str, Any]) -> None:
         for part in parts:
             tokens = {key: kind for key, kind in _TOKEN_SHAPE.items() if key in part}
             _check_shape(part, _PART_SHAPE | tokens)
+
+
+def _check_optional(record: Mapping[str, Any]) -> None:
+    """Raises ValueError unless parameters and bit widths are such; older sidecars have none."""
+    num_params = record["base"].get("num_params", 1)
+    if type(num_params) is not int or num_params < 1:
+        raise ValueError(f"num_params is {num_params!r}")
+    widths = record.get("widths", {})
+    if not isinstance(widths, dict) or not all(isinstance(own, list) for own in widths.values()):
+        raise ValueError(f"widths is {widths!r:.80}")
+    if wrong := [one for own in widths.values() for one in own if type(one) is not int or one not in WIDTHS]:
+        raise ValueError(f"a width is {wrong[0]!r}")
+    if 0 in (layers := set(map(len, widths.values()))) or len(layers) > 1:
+        raise ValueError(f"widths are of {sorted(layers)} layers")
 
 
 def _check_shape(record: Any, shape: Mapping[str, Any]) -> None:

@@ -168,6 +168,8 @@ def _difference(got: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     expected = {
         "base_name": record["base"]["name"],
         "base_digest": record["base"]["digest"],
+        # Older sidecars do not say it.
+        "num_params": record["base"].get("num_params", got["num_params"]),
         "family": record["family"],
         "bits": record["bits"],
         "ideal_bits": record["ideal_bits"],
@@ -179,6 +181,10 @@ def _difference(got: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     for key, value in expected.items():
         if got[key] != value:
             return f"{key} was {value} when the file was written and is {got[key]} when it is read"
+    was, now = record.get("widths", got["widths"]), got["widths"]  # nor this
+    if other := next((name for name in sorted({*was, *now}) if was.get(name) != now.get(name)), None):
+        return (f"the bit widths of {other} were {was.get(other)} when the file was written and are "
+                f"{now.get(other)} when it is read")
     if got["predictions_sha256"]["test"] != scores["predictions_sha256"]:
         return "the responses to test items are others than when the file was written"
     return ""

@@ -15,7 +15,8 @@ def file_record(written: codec.CodedFile, base: base_lib.BaseModel) -> dict[str,
         "program_sha256": sidecar.file_digest(written.data),
         "ledger": [entry._asdict() for entry in written.ledger],
         "views": records(written, base),
-        "base": {"name": base.name, "source": base.source, "digest": base.digest, "dtype": base.dtype},
+        "base": {"name": base.name, "source": base.source, "digest": base.digest, "dtype": base.dtype,
+                 "num_params": base.spec.num_params},
         "profile": base.profile(),
     }
 

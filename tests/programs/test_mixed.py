@@ -252,3 +252,8 @@ def test_joined_programs_are_portable_or_unchanged_where_both_are():
     other = family_lib.Adapted({}, (3,))
     assert one.then(other) == family_lib.Adapted({}, (1, 2, 3))
     assert one.then(one) == family_lib.Adapted({}, (1, 2, 1, 2), portable=True, unchanged=True)
+
+
+def test_joined_programs_have_the_widths_of_both():
+    one, other = (family_lib.Adapted({}, widths={name: (2, 4)}) for name in "ab")
+    assert one.then(family_lib.Adapted({})).then(other).widths == {"a": (2, 4), "b": (2, 4)}

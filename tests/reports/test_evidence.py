@@ -7,7 +7,7 @@ import pytest
 from study_folder import write_point
 
 from sah_jax import cli, errors
-from sah_jax.reports import evidence
+from sah_jax.reports import evidence, figures, report
 from sah_jax.studies import rows as rows_lib
 
 RELEASED = {
@@ -92,6 +92,37 @@ def test_models_of_two_sources_are_one_by_name(make, released, capsys):
     assert cli.main(["report", str(path.parent), "--figures=frontier", "--rename=nano=other"]) == 0
     (one, _) = json.loads((path.parent / "report" / "frontier.json").read_text())
     assert one["model"] == "other"
+
+
+def _say_parameters(path, **counts):
+    """Has the sidecars of points say how many parameters their base has."""
+    for point, count in counts.items():
+        sidecar = path.parent / "points" / point / "program.json"
+        record = json.loads(sidecar.read_text())
+        record["base"]["num_params"] = count
+        sidecar.write_text(json.dumps(record))
+    return path
+
+
+def test_parameters_are_known_where_sidecars_say_them_and_agree(make, released):
+    path = make("one", a=10, b=20, c=30)
+    assert evidence.read([path, released]).parameters == {}
+    _say_parameters(path, a=900)
+    assert evidence.read([path, released]).parameters == {"nano": 900}
+    assert evidence.read([path], {"nano": "other"}).parameters == {"other": 900}
+    _say_parameters(path, b=900)
+    assert evidence.read([path]).parameters == {"nano": 900}
+    # Two models of one name.
+    _say_parameters(path, c=901)
+    assert evidence.read([path]).parameters == {}
+
+
+def test_a_reports_figures_have_the_length_of_the_model(make, monkeypatch):
+    path, given = _say_parameters(make("one", a=10), a=900), []
+    draw = figures.draw
+    monkeypatch.setattr(figures, "draw", lambda *one, **how: given.append(draw(*one, **how)) or given[-1])
+    report.write_report(path.parent, names=["pareto_references"])
+    assert 16 * 900 in {line.get_xdata()[0] for line in given[0].axes[0].lines}
 
 
 @pytest.mark.parametrize("arguments, said", [

@@ -49,6 +49,12 @@ def test_points_of_ours_have_an_interval_and_reported_ones_none():
                for low, high in [point["interval"]]) and len(points) == 5
 
 
+def test_of_a_reported_row_no_error_is_told():
+    theirs = reported.ReportedRow("icl", "arithmetic", "pre", 0.9, 9000, 1, {}, "r.jsonl:1", 80)
+    (one, _) = exports.frontiers([ROWS[1], theirs])
+    assert [point["performance_stderr"] for point in one["points"]] == [0.01, None]
+
+
 def test_derived_quantities_name_their_witnesses():
     found = json.loads(json.dumps(exports.derivations(ROWS, [LINEAGE])))
     factors = {one["methods"]: one["factor"] for one in found["reductions"]}

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import row_template
 
-from sah_jax.complexity import lineages
+from sah_jax.complexity import lineages, reported
 from sah_jax.reports import latex, tables
 
 LINEAGE = lineages.Lineage("L_1", "random", "pre", "post")
@@ -39,5 +39,10 @@ def test_the_tables_of_a_report_say_its_numbers():
     assert r"L\_1 & math \& more & 16,000 & 0.500 & ICL & 80 & 0.600 & ICL & 200.0x \\" in found["reductions"]
     assert r"random & 0.500 & not reached" in found["complexity"]
     assert found["shares"].count("math") == 3 * 4
+    assert found["complexity"].count(r"$\pm$ 0.010") == 2
+    # Of a reported row no error is known.
+    theirs = [reported.ReportedRow("icl", "t", "pre", 0.5, 16, 1, {}, "r.jsonl:1", 80)]
+    text = latex.tables(theirs, tables.complexity_table(theirs, (0.5,)), [LINEAGE])["complexity"]
+    assert r"ICL & 0.500 \\" in text and "pm" not in text
     # Of one stage alone there is no reduction.
     assert "reductions" not in latex.tables(rows[:1], [], [LINEAGE])

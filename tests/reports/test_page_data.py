@@ -66,6 +66,7 @@ def test_every_row_is_a_point_with_its_numbers():
 def test_no_error_is_made_up_for_a_reported_row():
     *_, ours, theirs = _figure()["rows"]
     assert (ours["estimate"], theirs["estimate"]) == ("0.100 ± 0.010", "0.500")
+    assert (ours["error"], theirs["error"]) == (0.01, None)
     assert theirs["selection"] == "the test score, on which it was selected"
 
 

@@ -8,6 +8,7 @@ import pytest
 import rich.console
 import row_template
 
+from sah_jax.complexity import reported
 from sah_jax.reports import tables
 
 TEMPLATE = dataclasses.replace(row_template.TEMPLATE, model_name="pre", script_bits=80)
@@ -96,6 +97,28 @@ def test_csv_holds_the_witness_exactly(tmp_path):
             assert 8 * int(record["program_bytes"]) == entry.witness.bits
             assert float(record["test_performance"]) == entry.witness.performance
             assert record["program_sha256"] == entry.witness.program_sha256
+
+
+def _reported(score):
+    return reported.ReportedRow("icl", "arithmetic", "pre", score, 16, 1, {}, "r.jsonl:1", 80)
+
+
+def test_of_a_reported_row_no_error_is_told(tmp_path):
+    rows = [_row("a", 8, 0.25, 0.25), _reported(0.5)]
+    entries = tables.complexity_table(rows, [0.25, 0.5])
+    tables.write_csv(entries, tmp_path / "c.csv")
+    with open(tmp_path / "c.csv", newline="") as stream:
+        errors = [record["test_performance_stderr"] for record in csv.DictReader(stream)]
+    assert errors == ["0.01", ""]
+    for printer in (tables.print_complexity, tables.print_results):
+        text = _printed(printer, rows)
+        assert "0.250 ± 0.010" in text and "0.500" in text and "0.500 ±" not in text
+
+
+def test_an_error_that_was_found_to_be_zero_is_told():
+    # All items scored alike: the estimator's value, which the row holds, and no gap in what is known.
+    text = _printed(tables.print_complexity, [_row("a", 8, 0.0, 0.0, performance_stderr=0.0)])
+    assert "0.000 ± 0.000" in text
 
 
 def test_print_complexity_shows_lengths_and_gaps():

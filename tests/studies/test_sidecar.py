@@ -8,6 +8,7 @@ import pytest
 
 from sah_jax import errors
 from sah_jax.coding import ledger
+from sah_jax.programs import widths as widths_lib
 from sah_jax.studies import sidecar
 
 DATA = b"a program"
@@ -48,6 +49,27 @@ def test_views_are_optional_and_those_of_the_ledger(program):
     sidecar.write_folder(program.parent, DATA, record)
     assert sidecar.read(program) == record
     assert sidecar.VIEWS == ledger.VIEWS
+
+
+def _with(widths, num_params):
+    return {**RECORD, "widths": widths, "base": {**RECORD["base"], "num_params": num_params}}
+
+
+def test_widths_and_parameters_are_optional(program):
+    record = _with({"q/a": [0, 2, 32], "q/b": [4, 8, 16]}, 1_181_056)
+    sidecar.path_for(program).write_text(json.dumps(record))
+    assert sidecar.read(program) == record
+    assert sidecar.WIDTHS == (0, *widths_lib.WIDTHS)
+
+
+@pytest.mark.parametrize("widths, num_params", [
+    ({}, 0), ({}, -1), ({}, 1.0), ({}, "1"), ({}, None), ({}, True), ([], 1), (None, 1), ({"a": 2}, 1),
+    ({"a": []}, 1), ({"a": [3]}, 1), ({"a": [64]}, 1), ({"a": [2.0]}, 1), ({"a": ["2"]}, 1),
+    ({"a": [False]}, 1), ({"a": [2, 2], "b": [2]}, 1)])
+def test_damaged_widths_and_parameters_are_named(program, widths, num_params):
+    sidecar.path_for(program).write_text(json.dumps(_with(widths, num_params)))
+    with pytest.raises(errors.UserError, match="is not a sidecar"):
+        sidecar.read(program)
 
 
 _TOKEN = {"name": "a", "bits": 1, "ideal_bits": 1.0, "token_id": 1, "text": "x"}

@@ -10,7 +10,8 @@ from sah_jax.studies import rows, sidecar, verification
 DATA = b"a program"
 FITTING = {
     "base_name": "nano", "base_digest": "cd", "family": "baseline", "adapted_digest": "ab",
-    "bits": 72, "ideal_bits": 70.5, "portable": True, "unchanged": False,
+    "bits": 72, "ideal_bits": 70.5, "portable": True, "unchanged": False, "num_params": 900,
+    "widths": {"q/a": [2, 4], "q/b": [0, 8]},
     "ledger": [["family", 8], ["termination", 64]],
     "scores": {"selection": [0.5, 0.1], "test": [0.25, 0.2]},
     "task_digest": "ef", "data": {"items": "12", "rule": "34"},
@@ -25,7 +26,9 @@ def _record() -> dict:
         "ledger": [{"field": "family", "bits": 8, "ideal_bits": 7.5},
                    {"field": "termination", "bits": 64, "ideal_bits": 0.0}],
         "program_sha256": sidecar.file_digest(DATA), "setting": {}, "seed": 0,
-        "base": {"name": "nano", "source": "nano", "digest": "cd", "dtype": "float32"},
+        "base": {
+            "name": "nano", "source": "nano", "digest": "cd", "dtype": "float32", "num_params": 900},
+        "widths": {"q/a": [2, 4], "q/b": [0, 8]},
         "profile": numerics.profile("float32"),
         "scores": {
             "task": "nano_math", "task_digest": "ef", "data": {"items": "12", "rule": "34"},
@@ -137,7 +140,7 @@ def test_a_row_that_is_not_what_the_sidecar_says_is_named(key, value):
 
 @pytest.mark.parametrize("key, got", [
     ("base_name", "other"), ("base_digest", "ce"), ("family", "icl"), ("adapted_digest", "aa"),
-    ("bits", 80), ("ideal_bits", 70.25), ("portable", False), ("unchanged", True),
+    ("bits", 80), ("ideal_bits", 70.25), ("portable", False), ("unchanged", True), ("num_params", 901),
     # The same bits in all, elsewhere or under another name.
     ("ledger", [["family", 9], ["termination", 63]]), ("ledger", [["header", 8], ["termination", 64]]),
     ("ledger", [["termination", 64], ["family", 8]]), ("ledger", [["family", 8]]),
@@ -151,6 +154,27 @@ def test_whatever_differs_is_named(verify, key, got):
     assert not verdict.verified
     assert verdict.reason == (
         f"{key} was {FITTING[key]} when the file was written and is {got} when it is read")
+
+
+@pytest.mark.parametrize("widths, name, now", [
+    ({"q/a": [2, 4], "q/b": [0, 16]}, "q/b", "[0, 16]"), ({"q/a": [2, 4]}, "q/b", "None"),
+    ({"q/a": [4, 2], "q/b": [0, 8]}, "q/a", "[4, 2]"), ({}, "q/a", "None")])
+def test_other_widths_are_named(verify, widths, name, now):
+    assert verify(_said(widths=widths)).reason == (
+        f"the bit widths of {name} were {FITTING['widths'][name]} when the file was written and are {now} "
+        "when it is read")
+
+
+def test_widths_that_the_file_has_not_are_named(verify):
+    more = FITTING["widths"] | {"q/e": [2, 2]}
+    assert verify(_said(widths=more)).reason.startswith("the bit widths of q/e were None when")
+
+
+def test_older_sidecars_claim_neither_widths_nor_parameters(verify, tmp_path):
+    record = _record()
+    del record["widths"], record["base"]["num_params"]
+    sidecar.write_folder(tmp_path / "point", DATA, record)
+    assert verify(_said()) == verification.Verdict(True)
 
 
 def test_other_responses_of_the_same_score_are_named(verify):

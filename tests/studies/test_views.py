@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import pytest
 
 from sah_jax.programs import codec, urial
@@ -31,6 +32,11 @@ def test_views_sum_to_the_file_and_are_json(nano, program):
     for parts in found.values():
         assert sum(part["bits"] for part in parts) == program.bits
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_the_base_is_said_with_its_number_of_parameters(nano, program):
+    counted = sum(leaf.size for leaf in jax.tree.leaves(nano.params))
+    assert views.file_record(program, nano)["base"]["num_params"] == counted > 10**6
 
 
 def test_a_space_that_a_decoder_strips_at_the_start_is_kept():

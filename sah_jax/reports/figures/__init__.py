@@ -1,10 +1,11 @@
-"""The figures of the paper, and of a study: drawn by name from rows.
+"""The figures of the paper, and of a study: drawn by name from rows, and from what sidecars say beside them.
 
 Drawn through matplotlib's objects, never pyplot, whose global state would leak between
 studies drawn in one process.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from matplotlib import figure as mpl_figure
 
@@ -20,12 +21,12 @@ from sah_jax.reports.figures import (
     reduction_bars,
     task_complexity,
     unified,
+    width_map,
 )
 from sah_jax.reports.figures.files import save
-from sah_jax.reports.figures.material import Material, NothingToDraw, Row
-from sah_jax.reports.figures.width_map import draw_widths
+from sah_jax.reports.figures.material import Material, NothingToDraw, Row, Widths
 
-__all__ = ["draw", "draw_all", "draw_widths", "NAMES", "NothingToDraw", "save"]
+__all__ = ["draw", "draw_all", "NAMES", "NothingToDraw", "save"]
 
 _FIGURES: dict[str, Callable[[Material], mpl_figure.Figure]] = {
     "frontier": frontier.draw,
@@ -39,15 +40,17 @@ _FIGURES: dict[str, Callable[[Material], mpl_figure.Figure]] = {
     "reduction_bars": reduction_bars.draw,
     "unified": unified.draw,
     "lm_head": lm_head.draw,
+    "width_map": width_map.draw,
 }
 
 NAMES = tuple(_FIGURES)
-"""Of all figures that are drawn from rows: the first is a study's, the others the paper's."""
+"""Of all figures: the first is a study's, the others the paper's."""
 
 
 def draw(
     name: str, rows: Sequence[Row], *, known: Sequence[lineages.Lineage] = lineages.KNOWN,
     add_script_bits: bool = True, parameters: Mapping[str, int] | None = None,
+    widths: Mapping[str, Widths] | None = None,
 ) -> mpl_figure.Figure:
     """Draws a figure.
 
@@ -57,6 +60,7 @@ def draw(
       known: the lineages that models may be of.
       add_script_bits: whether a length counts the script.
       parameters: how many parameters models have, beside the paper's, whose counts are known.
+      widths: of programs that have such, by their points: the bits a number of each tensor in each layer.
 
     Raises:
       NothingToDraw: the rows hold nothing for it; the sentence says what is missing.
@@ -69,13 +73,11 @@ def draw(
     # Of two lineages of one name the later is meant.
     lineages_by_name = {one.name: one for one in known}
     return _FIGURES[name](Material(
-        tuple(rows), tuple(lineages_by_name.values()), add_script_bits, dict(parameters or {})))
+        tuple(rows), tuple(lineages_by_name.values()), add_script_bits, dict(parameters or {}),
+        dict(widths or {})))
 
 
-def draw_all(
-    rows: Sequence[Row], *, known: Sequence[lineages.Lineage] = lineages.KNOWN,
-    add_script_bits: bool = True, parameters: Mapping[str, int] | None = None,
-) -> tuple[dict[str, mpl_figure.Figure], dict[str, str]]:
+def draw_all(rows: Sequence[Row], **given: Any) -> tuple[dict[str, mpl_figure.Figure], dict[str, str]]:
     """Draws what can be drawn.
 
     Args: see `draw`.
@@ -86,8 +88,7 @@ def draw_all(
     drawn, missing = {}, {}
     for name in NAMES:
         try:
-            drawn[name] = draw(
-                name, rows, known=known, add_script_bits=add_script_bits, parameters=parameters)
+            drawn[name] = draw(name, rows, **given)
         except NothingToDraw as error:
             missing[name] = str(error)
     return drawn, missing

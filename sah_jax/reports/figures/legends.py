@@ -7,7 +7,7 @@ from matplotlib import lines as mpl_lines
 from matplotlib import patches as mpl_patches
 
 from sah_jax.reports import style
-from sah_jax.reports.figures import marks
+from sah_jax.reports.figures import labels, marks
 from sah_jax.reports.figures.material import Material, Row
 
 Key = mpl_lines.Line2D | mpl_patches.Patch
@@ -18,8 +18,10 @@ _HEADING = "heading"
 
 def attach(figure: mpl_figure.Figure, keys: Sequence[Key]) -> None:
     """Puts a legend to the right of all panels, and gives the figure room for it."""
+    for key in keys:
+        key.set_label(labels.printable(key.get_label()))
     width, height = figure.get_size_inches()
-    longest = max(len(str(key.get_label())) for key in keys)
+    longest = max(len(key.get_label()) for key in keys)
     figure.set_size_inches(
         width + max(_LEAST_INCHES, _HANDLE_INCHES + _LETTER_INCHES * longest),
         max(height, _LINE_INCHES * (len(keys) + 1)) + 0.2)

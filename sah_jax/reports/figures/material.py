@@ -8,10 +8,14 @@ from typing import Any
 
 from sah_jax.complexity import bands, derived, frontier
 from sah_jax.complexity import lineages as lineages_lib
+from sah_jax.reports.figures import labels
 
 Row = frontier.Row
 Columns = dict[str, list[Row]]
 """The rows of each column of one task: of a model, or of a lineage."""
+
+Widths = Mapping[str, Sequence[int]]
+"""Of each tensor of a program the bits a number in each layer: a power of two up to 32, or 0 of zeros."""
 
 MAIN_MODELS = {
     "smollm3-stage1": "SmolLM3", "olmo3-7b-step1414k": "Olmo3 7B", "olmo3-32b-step656k": "Olmo3 32B"}
@@ -39,7 +43,7 @@ class Unit:
     @property
     def label(self) -> str:
         """The label of the axis of scores."""
-        return f"{self.task}\n{self.metric}"
+        return f"{labels.short(self.task)}\n{self.metric}"
 
 
 # The paper's first, in its order.
@@ -63,12 +67,14 @@ class Material:
       known: the lineages that models may be of.
       add_script_bits: whether a length counts the script.
       parameters: how many parameters models have, where that is known.
+      widths: of programs that have such, by their points: the bits a number of each tensor in each layer.
     """
 
     rows: Sequence[Row]
     known: Sequence[lineages_lib.Lineage]
     add_script_bits: bool
     parameters: Mapping[str, int]
+    widths: Mapping[str, Widths] = dataclasses.field(default_factory=dict)
 
     def of(self, rows: Iterable[Row]) -> "Material":
         """Returns the same of other rows."""

@@ -13,12 +13,11 @@ from matplotlib.backends import backend_agg
 
 from sah_jax.complexity import frontier
 from sah_jax.reports import style
-from sah_jax.reports.figures import marks, scales
+from sah_jax.reports.figures import labels, marks, scales
 from sah_jax.reports.figures.material import Columns, Material, Row, Unit
 
 _MAX_COLUMNS = 5
 _PANEL_INCHES = (3.3, 2.7)
-_NAME_CHARACTERS = 34
 # How far apart labels at the end of curves are at least, as a share of the axis.
 _LABEL_APART = 0.06
 
@@ -104,7 +103,7 @@ class Panel:
             on = kind in (marks.Kind.ON, marks.Kind.REPORTED)
             xs = [self.material.bits(row) for row in group]
             ys = [row.performance * self.unit.factor for row in group]
-            errors = [row.performance_stderr * self.unit.factor for row in group]
+            errors = [_error(row) * self.unit.factor for row in group]
             if any(errors):
                 self.axes.errorbar(xs, ys, yerr=errors, fmt="none", ecolor=look.color, elinewidth=1.1,
                                    alpha=0.6 if on else 0.25, zorder=3)
@@ -186,9 +185,14 @@ def grid(
 
 
 def _limits(own: Columns, held: Collection[float], unit: Unit, from_zero: bool) -> tuple[float, float]:
-    shown = [*held, *(row.performance + side * row.performance_stderr
+    shown = [*held, *(row.performance + side * _error(row)
                       for row in itertools.chain.from_iterable(own.values()) for side in (-1, 1))]
     return scales.scores(unit.factor * min(shown), unit.factor * max(shown), from_zero=from_zero)
+
+
+def _error(row: Row) -> float:
+    """Returns the length of a row's error bar, 0 where no error is known."""
+    return row.performance_stderr or 0.0
 
 
 def _frame(panel: Panel, limits: tuple[float, float], title: str, *, first: bool, last: bool) -> None:
@@ -196,16 +200,10 @@ def _frame(panel: Panel, limits: tuple[float, float], title: str, *, first: bool
     scales.dress(axes)
     panel.length_scale.apply(axes)
     axes.set_ylim(*limits)
-    axes.set_title(short(title), fontsize=10, color=style.INK, loc="left", parse_math=False)
+    axes.set_title(labels.short(title), fontsize=10, color=style.INK, loc="left", parse_math=False)
     if first:
-        label = "\n".join(map(short, panel.unit.label.split("\n")))
-        axes.set_ylabel(label, fontsize=9, color=style.INK, parse_math=False)
+        axes.set_ylabel(panel.unit.label, fontsize=9, color=style.INK, parse_math=False)
     else:
         axes.tick_params(labelleft=False)
     if last:
         axes.set_xlabel(scales.LENGTH_LABEL, fontsize=9, color=style.INK)
-
-
-def short(name: str) -> str:
-    """Returns a name that fits beside a panel."""
-    return name if len(name) <= _NAME_CHARACTERS else f"{name[:_NAME_CHARACTERS - 1]}…"

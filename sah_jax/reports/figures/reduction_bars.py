@@ -13,7 +13,7 @@ from matplotlib import ticker as mpl_ticker
 
 from sah_jax.complexity import derived
 from sah_jax.reports import style
-from sah_jax.reports.figures import legends, panels, scales
+from sah_jax.reports.figures import labels, legends, panels, scales
 from sah_jax.reports.figures.material import Material, NothingToDraw, Unit
 
 _BEFORE, _AFTER = "tab:red", "tab:blue"
@@ -58,7 +58,7 @@ def _draw_scores(axes: mpl_axes.Axes, own: Sequence[derived.Reduction], unit: Un
     span = (high - low) or 1.0
     axes.set_ylim(low, low + 1.1 * span)
     axes.set_ylabel(unit.label, fontsize=9, color=style.INK, parse_math=False)
-    axes.set_xticks(range(len(own)), [one.lineage for one in own], parse_math=False)
+    axes.set_xticks(range(len(own)), [labels.short(one.lineage) for one in own], parse_math=False)
     for place, (before, after) in enumerate(pairs):
         gain = after - before
         axes.bar(place, before, _WIDTH, color=_BEFORE, alpha=_ALPHA)
@@ -82,8 +82,9 @@ def _draw_lengths(axes: mpl_axes.Axes, own: Sequence[derived.Reduction]) -> None
     axes.set_ylim(floor, 10.0 ** math.ceil(math.log10(max(lengths) * 4)))
     axes.yaxis.set_minor_formatter(mpl_ticker.NullFormatter())
     axes.set_ylabel(scales.LENGTH_LABEL, fontsize=9, color=style.INK)
-    labels = [f"{one.lineage}\n{one.factor:,.1f}× shorter" if one.factor else one.lineage for one in own]
-    axes.set_xticks(range(len(own)), labels, parse_math=False)
+    axes.set_xticks(range(len(own)), [
+        labels.short(one.lineage) + (f"\n{one.factor:,.1f}× shorter" if one.factor else "") for one in own],
+        parse_math=False)
     for place, one in enumerate(own):
         for side, bits, color in ((-1, one.best_bits, _BEFORE), (1, one.matching_bits, _AFTER)):
             center = place + side * _WIDTH / 4

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import warnings
 
 import drawn
 import figure_rows
@@ -16,26 +17,49 @@ HOSTILE = "$\\frac{{{}$"
 TASK = ("nano_follow",)
 
 
+def _draw(name, rows, **given):
+    return figures.draw(name, rows, widths=figure_rows.widths(rows), **given)
+
+
 @pytest.mark.parametrize("name", figures.NAMES)
 def test_a_figure_is_drawn_of_our_rows_and_of_both(name):
     for rows in (figure_rows.study(TASK), [*figure_rows.study(TASK), *figure_rows.reported_rows()]):
-        figure = figures.draw(name, rows)
+        figure = _draw(name, rows)
         assert drawn.panels(figure) and figure.legends
-        assert all(panel.lines or panel.patches for panel in drawn.panels(figure))
+        assert all(
+            panel.lines or panel.patches or panel.collections for panel in drawn.panels(figure))
+
+
+def _draw_named(name, pattern):
+    """Draws a figure of rows all of whose names follow a pattern."""
+    rows = [dataclasses.replace(
+        row, dataset_name=pattern.format(row.dataset_name), model_name=pattern.format(row.model_name),
+        point=pattern.format(row.point),
+        experiment_name=pattern.format("x") if row.experiment_name == "icl" else row.experiment_name)
+        for row in figure_rows.study(TASK)]
+    stages = [pattern.format(stage) for stage in figure_rows.STAGES]
+    known = [lineages.Lineage(pattern.format("nano"), stages[0], stages[2], stages[3], (stages[1],))]
+    widths = {point: {pattern.format(tensor): own for tensor, own in found.items()}
+              for point, found in figure_rows.widths(rows).items()}
+    return figures.draw(name, rows, known=known, widths=widths)
 
 
 @pytest.mark.parametrize("name", figures.NAMES)
 def test_names_are_never_read_as_markup(name):
-    rows = [dataclasses.replace(
-        row, dataset_name=HOSTILE.format(row.dataset_name),
-        model_name=HOSTILE.format(row.model_name),
-        experiment_name=HOSTILE.format("x") if row.experiment_name == "icl" else row.experiment_name)
-        for row in figure_rows.study(TASK)]
-    stages = [HOSTILE.format(stage) for stage in figure_rows.STAGES]
-    known = [lineages.Lineage(HOSTILE.format("nano"), stages[0], stages[2], stages[3], (stages[1],))]
-    figure = figures.draw(name, rows, known=known)
+    figure = _draw_named(name, HOSTILE)
     figure.draw_without_rendering()
     assert any("\\frac" in text for text in drawn.words(figure))
+
+
+@pytest.mark.parametrize("name", figures.NAMES)
+def test_what_fonts_cannot_write_is_written_out(name, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = _draw_named(name, "_\x1b{}\n中\ud83c🍐\ue000")
+        figures.save(figure, tmp_path / name, dpi=20)
+    words = drawn.words(figure)
+    assert any("_‹U+001B›" in word and "‹U+000A›" in word for word in words)
+    assert not {"\x1b", "中", "\ud83c", "🍐", "\ue000"} & set("".join(words))
 
 
 def test_the_same_rows_give_the_same_bytes_in_any_process(tmp_path):
@@ -72,7 +96,7 @@ def test_an_unverified_row_is_hollow_and_on_no_staircase(name):
     false = figure_rows.row(
         "false", 10**6, 0.93, model_name="nano", experiment_name=_lora(name), verified=False,
         performance_stderr=0.0)
-    figure = figures.draw(name, [*figure_rows.study(TASK), false])
+    figure = _draw(name, [*figure_rows.study(TASK), false])
     hollow = [y for _, (_, y), fill in drawn.points(figure) if fill == "none"]
     shows_points = name in ("frontier", "pareto_by_method", "pareto_by_method_all", "unified", "lm_head")
     assert hollow == ([0.93 if name == "frontier" else 93.0] if shows_points else [])
@@ -101,7 +125,7 @@ def test_what_cannot_be_drawn_is_said():
     found, missing = figures.draw_all(rows)
     assert list(found) == [name for name in figures.NAMES if name not in missing]
     assert set(missing) == {"task_complexity", "checkpoint_curves", "checkpoint_differences",
-                            "reduction_bars", "unified", "lm_head"}
+                            "reduction_bars", "unified", "lm_head", "width_map"}
     for sentence in missing.values():
         assert sentence.startswith("Got no ") and ", expected " in sentence and sentence.endswith(".")
     assert "lm_head" in missing["lm_head"] and "lineage" in missing["task_complexity"]
@@ -115,7 +139,7 @@ def test_of_no_rows_nothing_is_drawn(name):
 
 def test_where_nothing_is_verified_only_points_are_drawn():
     rows = [dataclasses.replace(row, verified=False) for row in figure_rows.study(TASK)]
-    found, missing = figures.draw_all(rows)
+    found, missing = figures.draw_all(rows, widths=figure_rows.widths(rows))
     assert set(found) == {"frontier", "pareto_by_method", "pareto_by_method_all", "unified", "lm_head"}
     assert all(not drawn.stairs(panel) for figure in found.values() for panel in drawn.panels(figure))
     assert all("verified" in sentence for sentence in missing.values())

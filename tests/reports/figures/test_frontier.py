@@ -94,6 +94,7 @@ def test_without_errors_the_legend_has_no_band():
 
 @pytest.mark.parametrize("name", [name for name in figures.NAMES if name != "frontier"])
 def test_the_papers_figures_have_no_band(name):
-    figure = figures.draw(name, [*figure_rows.study(), *figure_rows.reported_rows()])
+    rows = [*figure_rows.study(), *figure_rows.reported_rows()]
+    figure = figures.draw(name, rows, widths=figure_rows.widths(rows))
     assert not any(map(_boxes, drawn.panels(figure)))
     assert not any("interval" in words for words in drawn.words(figure))
