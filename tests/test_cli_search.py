@@ -41,6 +41,16 @@ def test_a_search_makes_as_many_programs_as_its_budget_says(arguments, tmp_path,
     assert "num_examples is 40" in capfd.readouterr().out
 
 
+def test_points_of_another_config_do_not_count(arguments, tmp_path, capfd):
+    given = [*arguments, "--runs=1", "--targets=0.5"]
+    assert cli.main(given) == 0
+    (tmp_path / "config.py").write_text(CONFIG.replace('"num_test": 2', '"num_test": 3'))
+    assert cli.main(given) == 0
+    found = rows.read_rows(tmp_path / "work" / rows.RESULTS_NAME)
+    assert [row.num_scored for row in found] == [2, 3]
+    assert capfd.readouterr().out.count("1 programs made") == 2
+
+
 def test_what_is_wrong_is_named(arguments, tmp_path, capfd):
     assert cli.main([*arguments, "--targets=high"]) == 2
     assert "--targets is ['high'], expected numbers" in capfd.readouterr().err

@@ -26,6 +26,9 @@ def search(arguments: list[str]) -> None:
     flags.DEFINE_string(
         "warm", "", "results.jsonl of another study, whose frontier says what to make first.",
         flag_values=values)
+    flags.DEFINE_bool(
+        "script_bits", True, "Look for short lengths with the sizes of the reference's scripts, as reports "
+        "count them.", flag_values=values)
     flags.DEFINE_bool("report", True, "Write the report at the end.", flag_values=values)
     common.parse(search, values, arguments, [])
     if values.config is None or values.workdir is None:
@@ -44,13 +47,14 @@ def search(arguments: list[str]) -> None:
 
     def show(rows, found) -> None:
         tell()
-        tables.print_frontier(rows, console, found.targets(), add_script_bits=False)
+        tables.print_frontier(rows, console, found.targets(), add_script_bits=values.script_bits)
 
     budget = search_runner.Budget(values.runs, values.hours, values.batch)
-    rows = search_runner.run(config, workdir, console, budget, targets, shares, warm, show)
+    rows = search_runner.run(
+        config, workdir, console, budget, targets, shares, warm, values.script_bits, show)
     console.print(f"{len(rows)} programs made", highlight=False)
     if values.report and rows:
-        studies.write_report(values.workdir, console)
+        studies.write_report(values.workdir, console, add_script_bits=values.script_bits)
 
 
 def _numbers(values: flags.FlagValues, name: str) -> tuple[float, ...]:

@@ -42,7 +42,7 @@ class Budget:
 def run(
     config: grid.StudyConfig, workdir: pathlib.Path, console: rich.console.Console, budget: Budget,
     targets: Sequence[float] = (), shares: Sequence[float] = search.SHARES,
-    warm: Sequence[frontier.Row] = (),
+    warm: Sequence[frontier.Row] = (), add_script_bits: bool = True,
     show: Callable[[list[rows_lib.Row], search.Search], None] = lambda rows, found: None,
 ) -> list[rows_lib.Row]:
     """Makes programs of a config's settings until the budget is spent or no other is worth a run.
@@ -54,6 +54,7 @@ def run(
       budget: when to stop.
       targets, shares: see `search.Search`.
       warm: rows of other studies, whose frontiers say what to make first.
+      add_script_bits: whether a length that is to be short counts the script, as reports do.
       show: called after each batch with the rows so far.
 
     Returns:
@@ -73,10 +74,11 @@ def run(
     candidates = [search.Candidate(family, setting) for family, settings in config.families.items()
                   for setting in settings]
     found, started = search.Search(candidates, targets, shares), time.monotonic()
-    good = [(row.experiment_name, row.strategy_hparams) for row in frontier.pareto(warm)]
+    good = [(row.experiment_name, row.strategy_hparams)
+            for row in frontier.pareto(warm, add_script_bits=add_script_bits)]
     found.prefer([one for one in candidates if (one.family, dict(one.setting)) in good])
     rows = _rows(workdir, config)
-    _tell(found, candidates, rows)
+    _tell(found, candidates, rows, add_script_bits)
     while len(rows) < budget.runs and not (
             budget.hours and time.monotonic() - started > 3600 * budget.hours):
         left = (budget.runs - len(rows)) // len(config.seeds)
@@ -85,7 +87,7 @@ def run(
             break
         _make(dataclasses.replace(config, families=_grouped(asked)), workdir, console)
         rows = _rows(workdir, config)
-        _tell(found, asked, rows)
+        _tell(found, asked, rows, add_script_bits)
         for one in asked:
             if not found.knows(one):
                 found.tell_failed(one)
@@ -107,24 +109,27 @@ def _make(config: grid.StudyConfig, workdir: pathlib.Path, console: rich.console
 
 
 def _rows(workdir: pathlib.Path, config: grid.StudyConfig) -> list[rows_lib.Row]:
-    """Returns the verified rows of a config's model, task and settings."""
+    """Returns the verified rows of a config's points; a folder may hold those of others."""
     model = sources.find(config.models[0], weights=False).name
-    return [row for row in results.read(workdir).rows
-            if row.verified and (row.model_name, row.dataset_name) == (model, config.tasks[0])
-            and row.seed in config.seeds
-            and row.strategy_hparams in config.families.get(row.experiment_name, ())]
+    rows = [row for row in results.read(workdir).rows if row.verified and row.model_name == model]
+    # By the weights that rows are of: to look at the model's own would be to load it.
+    names = {point.name(config, model, digest)
+             for digest in {row.base_digest for row in rows} for point in grid.points(config)}
+    return [row for row in rows if row.point in names]
 
 
 def _tell(
-    found: search.Search, candidates: Sequence[search.Candidate], rows: Sequence[rows_lib.Row]
+    found: search.Search, candidates: Sequence[search.Candidate], rows: Sequence[rows_lib.Row],
+    add_script_bits: bool,
 ) -> None:
     """Tells a search what its candidates came to, a mean over seeds; nothing of those not tried."""
     for one in candidates:
         own = [row for row in rows if (row.experiment_name, row.strategy_hparams) == (
             one.family, dict(one.setting))]
         if own:
-            mean = lambda name, own=own: statistics.fmean(getattr(row, name) for row in own)
-            found.tell(one, mean("bits"), mean("selection_performance"))
+            found.tell(
+                one, statistics.fmean(frontier.total_bits(row, add_script_bits) for row in own),
+                statistics.fmean(row.selection_performance for row in own))
 
 
 def _grouped(candidates: Sequence[search.Candidate]) -> dict[str, tuple]:
