@@ -59,6 +59,13 @@ def test_the_colours_are_the_legends_and_the_legend_holds_what_occurs():
     assert _widths(figure) == [WIDTHS]
 
 
+def test_wider_is_darker():
+    figure = _draw([_row("a", 8, 0.5)], widths={"a": {"t": [0, 2, 4, 8, 16, 32]}})
+    colors = [patch.get_facecolor()[:3] for patch in figure.legends[0].get_patches()]
+    luminances = np.array(colors) @ [0.2126, 0.7152, 0.0722]
+    assert np.all(np.diff(luminances) < -0.05)
+
+
 def test_the_first_layer_is_left_and_the_first_tensor_on_top():
     [panel] = drawn.panels(_draw([_row("a", 8, 0.5)], widths={"a": {"t": [2] * 40, "u": [4] * 40}}))
     assert panel.yaxis_inverted() and not panel.xaxis_inverted()
@@ -67,8 +74,8 @@ def test_the_first_layer_is_left_and_the_first_tensor_on_top():
 
 
 def test_a_cell_shows_the_best_of_its_frontier_or_else_the_best():
-    frontier = [_row("short", 8, 0.25), _row("best of it", 80, 0.5), _row("off it", 90, 0.4),
-                figure_rows.row("better", 800, 0.75, experiment_name="lora")]
+    frontier = [_row("short", 8, 0.25), _row("best of it", 80, 0.5), _row("off it, better", 90, 0.6),
+                figure_rows.row("best", 85, 0.75, experiment_name="lora")]
     # Where another family's programs are shorter and as good, none of these is on the frontier.
     beaten = [figure_rows.row("icl", 8, 0.75), _row("worse", 80, 0.25), _row("long", 99, 0.5),
               _row("as good", 90, 0.5), _row("false", 9, 0.9, verified=False)]
@@ -85,6 +92,7 @@ def test_maps_of_many_sizes_are_drawn_in_cells_of_one_size():
     found = [_row(f"{model} {task}", 8, 0.5, model_name=model, dataset_name=task)
              for task in ("nano_follow", "nano_math") for model in ("a", "b", "c")]
     maps = {row.point: OTHER if row.model_name == "b" else WIDTHS for row in found}
+    maps["a nano_follow"] = {f"tensor {number}": [2, 4, 8] for number in range(9)}
     figure = _draw(found, widths=maps)
     order = [row.point for row in sorted(found, key=lambda row: row.dataset_name != "nano_math")]
     assert _shown(figure) == order and _widths(figure) == [maps[point] for point in order]
