@@ -166,6 +166,17 @@ def test_switches_change_the_frontier_and_the_legend_hides_points(opened):
         assert page.locator(".mark").count() == before - 2 and _stairs(page) == [control, parametric]
 
 
+def test_a_staircase_ends_at_what_selection_chose_though_it_scores_lower(opened):
+    programs = [page_programs.program("lucky", 10, 0.75, selection_performance=0.25),
+                page_programs.program("chosen", 900, 0.5, experiment_name="lora")]
+    with opened(_text(programs, [])) as page:
+        drops = page.locator(".stair").evaluate_all("paths => paths.map((path) => path.getBBox().height)")
+        assert page.locator(".last").text_content() == "0.500"
+        lucky, chosen = (_middle(page, _mark(page, label))[1] for label in ("ICL", "LoRA"))
+        # The second step goes down from the first's height to its own.
+        assert drops == [0, pytest.approx(chosen - lucky, abs=0.6)] and chosen > lucky + 20
+
+
 def _band(page, model="nano"):
     """Returns of each part of a panel's band its colour, left and right end, top and bottom, in pixels."""
     panel = page.locator(".panel", has=page.locator("figcaption", has_text=model)).first
@@ -285,7 +296,7 @@ def test_the_references_rows_are_drawn(opened, released, size):
         assert page.locator(".mark").count() == len(own) > 90
         page.uncheck("#every")
         front = frontier.pareto(derived.main_methods(own))
-        assert page.locator(".stair").count() == len(frontier.steps(front))
+        assert page.locator(".stair").count() == len(front)
         label = f"LoRA, {frontier.total_bits(front[-1]):,} bits, score {front[-1].performance:.3f}"
         at = _middle(page, _mark(page, label, cell[0]))
         page.touchscreen.tap(*at) if size == PHONE else page.mouse.move(*at)
