@@ -179,7 +179,7 @@ def _entries(
         colors = {field["name"]: field["color"] for field in fields}
         notes = {key: value for key, value in program.notes.items() if key != samples.KEY}
         entries.append(anchors.link(row, row.bits) | {
-            "row": row, "view": style.view_of(row.experiment_name),
+            "row": row, "remark": tables.remark(row), "view": style.view_of(row.experiment_name),
             "settings": page_data.printed(row.strategy_hparams),
             "profile": page_data.printed(program.profile), "notes": page_data.printed(notes),
             "fields": fields, "views": ledger_views.draw(program.views, drawn[index], colors),

@@ -102,9 +102,10 @@ def _point(row: Row, intervals: bands.Intervals) -> dict[str, Any]:
     settings = [[pages.printable(key), pages.printable(value)]
                 for key, value in printed(row.strategy_hparams)]
     return {
-        "name": pages.printable(row.point), "status": anchors_lib.status(row), "bits": row.bits,
-        "scriptBits": row.script_bits, "size": style.format_bytes(row.bits), "score": row.performance,
-        "error": row.performance_stderr, "estimate": tables.format_estimate(row), "selection": selection,
+        "name": pages.printable(row.point), "status": anchors_lib.status(row), "remark": tables.remark(row),
+        "bits": row.bits, "scriptBits": row.script_bits, "size": style.format_bytes(row.bits),
+        "score": row.performance, "error": row.performance_stderr,
+        "estimate": tables.format_estimate(row), "selection": selection,
         "interval": interval, "between": style.format_interval(*interval) if interval else "",
         "seed": row.seed, "settings": settings, "program": pages.printable(row.program),
         "sha256": row.program_sha256}

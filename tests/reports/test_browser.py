@@ -128,6 +128,14 @@ def test_hostile_texts_are_shown_and_cut(opened):
         assert SAMPLES[0]["response"].strip() in page.locator("#program-2 .sample").first.text_content()
 
 
+def test_a_card_says_of_zeros_that_they_are_the_base_model(opened):
+    programs = [page_programs.program("zeros", 100, 0.5, unchanged=True), PROGRAMS[2]]
+    with opened(_text(programs, [])) as page:
+        for start, said in (("ICL", ", all zero: the base model"), ("LoRA", "")):
+            page.mouse.click(*_middle(page, _mark(page, start)))
+            assert page.locator("#card p").nth(1).inner_text() == f"verified, on the frontier{said}"
+
+
 def test_a_reported_row_says_where_it_is_from(opened):
     with opened(_text(PROGRAMS, THEIRS)) as page:
         page.mouse.click(*_middle(page, _mark(page, "Full fine-tuning")))

@@ -105,6 +105,19 @@ def test_a_sidecar_with_wrong_samples_is_named():
         _render([page_programs.program("a", 10, 0.5, [{"prompt": 1}])], [])
 
 
+def test_a_program_of_zeros_is_said_to_be_the_base_model_wherever_it_stands():
+    zeros = page_programs.program("zeros", 100, 0.7, experiment_name="lora", unchanged=True)
+    base = page_programs.program("base", 1, 0.1, experiment_name="baseline", unchanged=True)
+    text = _render([zeros, base], [])
+    said = "all zero: the base model"
+    assert f"· {said}" in re.search(r'<details class="point" id="program-1">.*?</summary>', text, re.S)[0]
+    for heading in ("arithmetic", "Bits to a share of the best score", "Points"):
+        assert f"LoRA ({said})" in _section(text, heading)
+    assert "Baseline (" not in text
+    points = html_page.check_loads_nothing(text).blocks[0]["rows"]
+    assert [point["remark"] for point in points] == [said, ""]
+
+
 def test_figures_are_embedded():
     png = b"\x89PNG\r\n\x1a\n" + b"0" * 10
     page = html_page.check_loads_nothing(_render(figures={"first.png": png, "<b>.svg": b"<svg></svg>"}))
