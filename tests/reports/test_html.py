@@ -48,6 +48,25 @@ def test_a_page_of_reported_rows_alone_has_no_programs():
     assert "Where each bit of each file went" not in page.words and "theirs.jsonl:9, no file" in page.words
 
 
+LEAD = {
+    "ours": ("A program is a file", "shortest verified program found", "as its witness. Programs", "±"),
+    "both": ("A program is a file", "or what another system reports",
+             "of those that are verified or reported", "witness where it is verified", "±"),
+    "theirs": ("system reports, without files", "shortest reported program", "which no file bears out",
+               "no errors are known")}
+
+
+@pytest.mark.parametrize("rows", LEAD)
+def test_the_lead_says_what_is_true_of_the_rows(rows):
+    text = _render([] if rows == "theirs" else PROGRAMS, [] if rows == "ours" else THEIRS)
+    lead = " ".join(re.sub("<.*?>", "", re.search(r'<p class="lead">(.*?)</p>', text, re.S)[1]).split())
+    assert all(words in lead for words in LEAD[rows])
+    # Neither what is true of the others alone.
+    assert not any(words in lead for other in LEAD.values() for words in other if words not in LEAD[rows])
+    kinds = {"ours": "verified", "both": "verified or reported", "theirs": "reported"}
+    assert f"shares of the best {kinds[rows]} selection score" in text
+
+
 def test_derived_quantities_link_to_their_witnesses():
     text = _render()
     # Of the reported and our own rows the shortest that reaches 0.8 · 0.6 is "long", 0.9 · 0.6 "full".
