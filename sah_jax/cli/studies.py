@@ -58,6 +58,8 @@ def write_report(workdir: str | None, console, *, add_script_bits: bool = True, 
     own = [row for row in found.rows if not row.reported]
     tables.print_results(own, console, add_script_bits=add_script_bits)
     tables.print_complexity(found.rows, console, add_script_bits=add_script_bits)
+    for said in found.doubts:
+        console.print(said, soft_wrap=True, highlight=False, markup=False)
     console.print(f"report: {found.html.resolve()}", soft_wrap=True, highlight=False)
 
 

@@ -2,9 +2,8 @@
 
 An interval is of one program's test score, for a sample of test items: it says what the score would be on
 all items of that kind, taken as independent. It does not cover seeds (another run of a setting is another
-program, a row of its own), nor that settings and frontier points were chosen, nor that a staircase keeps
-the higher test score where a longer program has the lower one. The band is pointwise: at any one length
-the interval holds with its probability, not at all lengths at once.
+program, a row of its own), nor that settings and frontier points were chosen. The band is pointwise: at any
+one length the interval holds with its probability, not at all lengths at once.
 
 A score that is the share of the items that are right has Wilson's interval, which does not shrink to nothing
 at 0 and 1 as the normal one does. Any other has score ± z standard errors (the sample's, or the bootstrap's).
@@ -14,7 +13,7 @@ Rows of other systems give no error, and have no interval.
 import collections
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sah_jax.complexity import frontier
 
@@ -65,7 +64,7 @@ class Intervals:
         return (row.performance - reach, row.performance + reach) if reach else None
 
     def band(
-        self, points: Iterable[Row], *, add_script_bits: bool = True
+        self, points: Sequence[Row], *, add_script_bits: bool = True
     ) -> tuple[list[int], list[Interval | None]]:
         """Returns the intervals along the staircase of the given frontier points.
 
@@ -77,8 +76,7 @@ class Intervals:
           (xs, intervals): at lengths x with xs[i] <= x < xs[i + 1] the staircase shows the score of one
           program, whose interval is intervals[i], None where it has none; below xs[0] there is none.
         """
-        rising = frontier.steps(points, add_script_bits=add_script_bits)
-        return [frontier.total_bits(row, add_script_bits) for row in rising], list(map(self.of, rising))
+        return [frontier.total_bits(row, add_script_bits) for row in points], list(map(self.of, points))
 
 
 def wilson(share: float, num: int, level: float = LEVEL) -> Interval:

@@ -75,33 +75,21 @@ def complexity(rows: Iterable[Row], score: float, *, add_script_bits: bool = Tru
     return None
 
 
-def steps(points: Iterable[Row], *, add_script_bits: bool = True) -> list[Row]:
-    """Returns the points, by length, at which the running maximum of the test score rises."""
-    best, rising = -float("inf"), []
-    for row in sorted(points, key=lambda row: (
-            total_bits(row, add_script_bits), -row.performance, row.point)):
-        if row.performance > best:
-            best = row.performance
-            rising.append(row)
-    return rising
-
-
 def staircase(
-    points: Iterable[Row], *, add_script_bits: bool = True
+    points: Sequence[Row], *, add_script_bits: bool = True
 ) -> tuple[list[int], list[float]]:
-    """Returns the test score that the given frontier points reach within a length.
+    """Returns the test score of the program that selection chooses within a length.
 
     Args:
-      points: the frontier of one cell; nothing is left out here, `pareto` does that.
+      points: the frontier of one cell as `pareto` returns it, by length and without ties.
       add_script_bits: whether a length counts the script.
 
     Returns:
-      (xs, ys), both strictly increasing: at lengths x with xs[i] <= x < xs[i + 1] the running
-      maximum is ys[i]; below xs[0] there is none.
+      (xs, ys): at lengths x with xs[i] <= x < xs[i + 1] the program that selects highest has the test
+      score ys[i]; below xs[0] there is none. xs increase strictly; ys need not, for a program that
+      selects higher may score lower.
     """
-    rising = steps(points, add_script_bits=add_script_bits)
-    xs = [total_bits(row, add_script_bits) for row in rising]
-    return xs, [row.performance for row in rising]
+    return [total_bits(row, add_script_bits) for row in points], [row.performance for row in points]
 
 
 def _shortest_first(rows: Sequence[Row], add_script_bits: bool) -> list[Row]:

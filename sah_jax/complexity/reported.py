@@ -54,6 +54,7 @@ class ReportedRow:
     counts = True
     verified = False
     reported = True
+    unchanged = False
     program = program_sha256 = ""
     performance_stderr = None
 

@@ -28,9 +28,9 @@ class Anchors:
 
     def link(self, row: Row, bits: int) -> dict[str, Any]:
         """Returns what a table shows of a row, with its length as the table counts it."""
-        look = style.family_style(row.experiment_name)
         return {
-            "bits": bits, "family": look.label, "color": look.color,
+            "bits": bits, "family": tables.format_family(row),
+            "color": style.family_style(row.experiment_name).color,
             "estimate": tables.format_estimate(row), "anchor": self.of(row), "status": status(row)}
 
 

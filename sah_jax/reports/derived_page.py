@@ -52,14 +52,13 @@ def _differences(
 ) -> list[dict[str, Any]]:
     cells = frontier.group_cells(rows)
 
-    def steps(model: str, task: str) -> dict[int, Row]:
+    def witnesses(model: str, task: str) -> dict[int, Row]:
         front = frontier.pareto(cells[model, task], add_script_bits=add_script_bits)
-        return {frontier.total_bits(row, add_script_bits): row
-                for row in frontier.steps(front, add_script_bits=add_script_bits)}
+        return {frontier.total_bits(row, add_script_bits): row for row in front}
 
     found = []
     for one in derived.differences(rows, known, add_script_bits=add_script_bits):
-        stairs = [steps(model, one.task) for model in (one.minuend, one.subtrahend)]
+        stairs = [witnesses(model, one.task) for model in (one.minuend, one.subtrahend)]
         lines = [
             {"bits": bits, "gain": _signed(gain),
              "witnesses": [anchors.link(own[bits], bits) if bits in own else None for own in stairs]}

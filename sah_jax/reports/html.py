@@ -13,7 +13,7 @@ from typing import Any
 
 from sah_jax.complexity import derived, frontier, lineages, reported
 from sah_jax.reports import anchors as anchors_lib
-from sah_jax.reports import derived_page, ledger_views, page_data, pages, samples, style, tables
+from sah_jax.reports import derived_page, doubts, ledger_views, page_data, pages, samples, style, tables
 from sah_jax.reports.parts import Part
 from sah_jax.studies import rows as rows_lib
 from sah_jax.studies import sidecar
@@ -77,7 +77,7 @@ def render(
             "points": len(rows), "verified": sum(row.verified for row in rows),
             "reported": len(reported_rows), "models": len({row.model_name for row in rows}),
             "tasks": len({row.dataset_name for row in rows})},
-        warnings=_warnings([program.row for program in programs], len(reported_rows)),
+        warnings=doubts.sentences(rows, add_script_bits=add_script_bits),
         figure=page_data.figure(rows, anchors, add_script_bits=add_script_bits),
         images=[{"name": name, "uri": _data_uri(name, content)} for name, content in figures.items()],
         complexity=[_pivot(task, table, anchors)
@@ -96,32 +96,6 @@ def _data_uri(name: str, content: bytes) -> str:
     else:
         raise ValueError(f"figures: got {name!r} with {content[:8]!r}, expected the bytes of a PNG or an SVG")
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
-
-
-def _warnings(rows: Sequence[Row], num_reported: int) -> list[str]:
-    """Returns what a reader has to know before believing the page."""
-    warnings = []
-    if unverified := sum(not row.verified for row in rows):
-        warnings.append(
-            f"{unverified} of {len(rows)} points are not verified: no fresh process has rebuilt "
-            "the adapted model from the file to the same score. They are drawn hollow and count "
-            "nowhere.")
-    if on_test := sum(row.selection_split == "test" for row in rows):
-        warnings.append(
-            f"{on_test} of {len(rows)} points were selected on the test split itself, so their "
-            "test scores are optimistic.")
-    if num_reported:
-        warnings.append(
-            f"{num_reported} of {len(rows) + num_reported} points are reported by another system, without "
-            "files: their lengths and scores are taken at their word, and they were selected on the test "
-            "split. They count, and are drawn half filled.")
-    for model in dict.fromkeys(row.model_name for row in rows):
-        bases = {row.base_digest for row in rows if row.model_name == model}
-        if len(bases) > 1:
-            warnings.append(
-                f"The rows of {model} name {len(bases)} different base models, so they are not "
-                "programs for one M and should be separate studies.")
-    return warnings
 
 
 def _pivot(
@@ -179,7 +153,7 @@ def _entries(
         colors = {field["name"]: field["color"] for field in fields}
         notes = {key: value for key, value in program.notes.items() if key != samples.KEY}
         entries.append(anchors.link(row, row.bits) | {
-            "row": row, "view": style.view_of(row.experiment_name),
+            "row": row, "remark": tables.remark(row), "view": style.view_of(row.experiment_name),
             "settings": page_data.printed(row.strategy_hparams),
             "profile": page_data.printed(program.profile), "notes": page_data.printed(notes),
             "fields": fields, "views": ledger_views.draw(program.views, drawn[index], colors),

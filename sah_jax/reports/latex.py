@@ -28,19 +28,20 @@ def tables(
         "complexity": (
             ("Task", "Model", "Score", "Bits", "Family", "Test score"),
             [(one.task, one.model, tables_lib.format_level(one), *(
-                (_bits(one.bits), _family(one.witness), tables_lib.format_estimate(one.witness))
-                if one.witness else ("not reached", "", ""))) for one in complexity]),
+                (_bits(one.bits), tables_lib.format_family(one.witness),
+                 tables_lib.format_estimate(one.witness)) if one.witness else ("not reached", "", "")))
+             for one in complexity]),
         "shares": (
             ("Task", "Model", "Share of best", "Score", "Bits", "Family"),
             [(one.task, one.model, f"{one.share:.0%}", style.format_score(one.score), _bits(one.bits),
-              _family(one.witness)) for one in shares]),
+              tables_lib.format_family(one.witness)) for one in shares]),
         "reductions": (
             ("Model", "Task", "Best pre-trained", "Score", "Family", "Post-trained", "Score", "Family",
              "Reduction"),
             [(one.lineage, one.task, _bits(one.best_bits), style.format_score(one.best.performance),
-              _family(one.best), *(
+              tables_lib.format_family(one.best), *(
                   (_bits(one.matching_bits), style.format_score(one.matching.performance),
-                   _family(one.matching), f"{one.factor:,.1f}x") if one.matching
+                   tables_lib.format_family(one.matching), f"{one.factor:,.1f}x") if one.matching
                   else ("not reached", "", "", "")))
              for one in derived.reductions(rows, known, add_script_bits=add_script_bits)]),
     }
@@ -63,7 +64,3 @@ def escape(text: str) -> str:
 
 def _bits(bits: int) -> str:
     return f"{bits:,}"
-
-
-def _family(row: frontier.Row) -> str:
-    return style.family_style(row.experiment_name).label

@@ -33,8 +33,8 @@ def figure(
     Returns:
       Names of tasks and models; the views that frontiers reach, with their colours; families with their
       markers; points, which refer to these by number; `fronts`, which for each setting of the switches
-      has the cells' frontiers and the steps of their staircases, as numbers of points; and how intervals are
-      called, and how their band is drawn, if there is any.
+      has the cells' frontiers by length, as numbers of points; and how intervals are called, and how their
+      band is drawn, if there is any.
     """
     intervals = bands.Intervals(rows)
     tasks = list(dict.fromkeys(row.dataset_name for row in rows))
@@ -44,18 +44,17 @@ def figure(
     is_main = set(map(id, main))
     numbers = {id(row): number for number, row in enumerate(rows)}
 
-    def cells(chosen: Sequence[Row], script: bool) -> list[dict[str, Any]]:
+    def cells(chosen: Sequence[Row]) -> list[dict[str, Any]]:
         return [
             {"model": models.index(model), "task": tasks.index(task),
-             "chosen": [numbers[id(row)] for row in own],
-             "steps": [numbers[id(row)] for row in frontier.steps(own, add_script_bits=script)]}
+             "chosen": [numbers[id(row)] for row in own]}
             for (model, task), own in frontier.group_cells(chosen).items()]
 
     fronts = {
         front_key(script, every): cells(
-            frontier.pareto(rows if every else main, add_script_bits=script), script)
+            frontier.pareto(rows if every else main, add_script_bits=script))
         for script, every in itertools.product((True, False), repeat=2)}
-    steps = [rows[number] for front in fronts.values() for cell in front for number in cell["steps"]]
+    steps = [rows[number] for front in fronts.values() for cell in front for number in cell["chosen"]]
     reached = {style.view_of(row.experiment_name) for row in steps}
     return {
         "script": add_script_bits,
@@ -103,9 +102,10 @@ def _point(row: Row, intervals: bands.Intervals) -> dict[str, Any]:
     settings = [[pages.printable(key), pages.printable(value)]
                 for key, value in printed(row.strategy_hparams)]
     return {
-        "name": pages.printable(row.point), "status": anchors_lib.status(row), "bits": row.bits,
-        "scriptBits": row.script_bits, "size": style.format_bytes(row.bits), "score": row.performance,
-        "error": row.performance_stderr, "estimate": tables.format_estimate(row), "selection": selection,
+        "name": pages.printable(row.point), "status": anchors_lib.status(row), "remark": tables.remark(row),
+        "bits": row.bits, "scriptBits": row.script_bits, "size": style.format_bytes(row.bits),
+        "score": row.performance, "error": row.performance_stderr,
+        "estimate": tables.format_estimate(row), "selection": selection,
         "interval": interval, "between": style.format_interval(*interval) if interval else "",
         "seed": row.seed, "settings": settings, "program": pages.printable(row.program),
         "sha256": row.program_sha256}

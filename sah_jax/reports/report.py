@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from sah_jax import errors
 from sah_jax.complexity import frontier, lineages
-from sah_jax.reports import evidence, exports, figures, html, latex, pages, tables
+from sah_jax.reports import doubts, evidence, exports, figures, html, latex, pages, tables
 from sah_jax.studies import rows as rows_lib
 
 REPORT_FOLDER = "report"
@@ -28,6 +28,8 @@ class Report:
       html: the page.
       png, pdf: the frontier.
       csv: C(T, s | M).
+      doubts: about the rows, each a sentence, as the page says them.
+      missing: of the figures that are left out, what the rows lack, by name.
     """
 
     rows: list[frontier.Row]
@@ -35,6 +37,8 @@ class Report:
     png: pathlib.Path
     pdf: pathlib.Path
     csv: pathlib.Path
+    doubts: list[str]
+    missing: dict[str, str]
 
 
 def write_report(
@@ -81,7 +85,7 @@ def write_report(
             f"{', '.join(map(str, files))}: got no rows, expected at least one point; run the study first.")
     folder = workdir / REPORT_FOLDER if out is None else pathlib.Path(out)
     with pages.staged(folder, "the report") as making:
-        drawn = _draw(pool, making, names, known, add_script_bits)
+        drawn, missing = _draw(pool, making, names, known, add_script_bits)
         table = tables.complexity_table(rows, add_script_bits=add_script_bits)
         tables.write_csv(table, making / "complexity.csv")
         for name, text in latex.tables(rows, table, known, add_script_bits=add_script_bits).items():
@@ -101,22 +105,24 @@ def write_report(
             (folder / f"{name}.{suffix}").unlink(missing_ok=True)
     return Report(
         rows, html=folder / "report.html", png=folder / "frontier.png", pdf=folder / "frontier.pdf",
-        csv=folder / "complexity.csv")
+        csv=folder / "complexity.csv", doubts=doubts.sentences(rows, add_script_bits=add_script_bits),
+        missing=missing)
 
 
 def _draw(
     pool: evidence.Pool, folder: pathlib.Path, names: Sequence[str],
     known: Sequence[lineages.Lineage], add_script_bits: bool,
-) -> list[str]:
-    """Draws what can be drawn of some figures; returns the names."""
-    drawn = []
+) -> tuple[list[str], dict[str, str]]:
+    """Draws what can be drawn of some figures; returns their names, and what is missing for the others."""
+    drawn, missing = [], {}
     for name in names:
         try:
             figure = figures.draw(
                 name, pool.rows, known=known, add_script_bits=add_script_bits, parameters=pool.parameters,
                 widths=pool.widths)
-        except figures.NothingToDraw:
+        except figures.NothingToDraw as error:
+            missing[name] = str(error)
             continue
         figures.save(figure, folder / name, _FORMATS)
         drawn.append(name)
-    return drawn
+    return drawn, missing

@@ -114,8 +114,7 @@ def print_complexity(
             outcome = ("not reached", "", "", "")
         else:
             outcome = (f"{entry.bits:,}", style.format_bytes(entry.bits),
-                       style.family_style(entry.witness.experiment_name).label,
-                       format_estimate(entry.witness))
+                       format_family(entry.witness), format_estimate(entry.witness))
         add_row(table, *names, format_level(entry), *outcome, dim=entry.witness is None)
     console.print(table)
 
@@ -131,7 +130,7 @@ def print_results(
             ">Selection score", ">Test score", "Verified", "Point")
         for row in sorted(cell_rows, key=lambda row: frontier.total_bits(row, add_script_bits)):
             add_row(
-                table, "*" if row.point in chosen else "", style.family_style(row.experiment_name).label,
+                table, "*" if row.point in chosen else "", format_family(row),
                 f"{frontier.total_bits(row, add_script_bits):,}",
                 style.format_score(row.selection_performance), format_estimate(row),
                 "yes" if row.verified else "no", row.point, dim=not row.verified)
@@ -145,8 +144,7 @@ def print_frontier(
     """Prints the frontier of one (model, task), and how short programs of some scores are."""
     table = new_table("Frontier", "Family", _bits_column(add_script_bits), ">Selection score", "Point")
     for row in frontier.pareto(rows, add_script_bits=add_script_bits):
-        add_row(table, style.family_style(row.experiment_name).label,
-                f"{frontier.total_bits(row, add_script_bits):,}",
+        add_row(table, format_family(row), f"{frontier.total_bits(row, add_script_bits):,}",
                 style.format_score(row.selection_performance), row.point)
     console.print(table)
     for score in scores:
@@ -163,6 +161,20 @@ def format_level(entry: Complexity) -> str:
     """Formats the score of an entry, with the share of the best that it stands for."""
     share = "" if entry.share is None else f" ({entry.share:.0%})"
     return f"{style.format_score(entry.score)}{share}"
+
+
+def remark(row: Row) -> str:
+    """Returns what a row's numbers do not tell by themselves, or nothing.
+
+    A program whose numbers are all zero is the base model in another file; that a baseline is needs no word.
+    """
+    return "all zero: the base model" if row.unchanged and row.experiment_name != "baseline" else ""
+
+
+def format_family(row: Row) -> str:
+    """Formats a row's family, with the remark on the row if there is one."""
+    label, said = style.family_style(row.experiment_name).label, remark(row)
+    return f"{label} ({said})" if said else label
 
 
 def format_estimate(row: Row) -> str:

@@ -1,6 +1,7 @@
 """Intervals hold as often as they say, are of the kind that the scores are, and lie along the staircase."""
 
 import dataclasses
+import itertools
 import math
 
 import figure_rows
@@ -144,9 +145,9 @@ def test_the_band_is_around_the_staircase(rows, add_script_bits):
     xs, ys = frontier.staircase(front, add_script_bits=add_script_bits)
     lengths, intervals = bands.Intervals(rows).band(front, add_script_bits=add_script_bits)
     assert lengths == xs and intervals == [bands.wilson(y, 50) for y in ys]
-    # As many items each: where the staircase rises, so do both ends.
-    for below, above in zip(intervals, intervals[1:], strict=False):
-        assert below[0] < above[0] and below[1] < above[1]
+    # As many items each: where the staircase rises or falls, so do both ends.
+    for (y, before), (z, after) in itertools.pairwise(zip(ys, intervals, strict=True)):
+        assert np.sign(np.subtract(after, before)).tolist() == [np.sign(z - y)] * 2
 
 
 def test_the_band_has_a_gap_where_a_reported_row_is():

@@ -65,6 +65,18 @@ def test_a_difference_is_of_two_staircases():
     assert second.gain == pytest.approx((-0.3, 0.6, 0.4))
 
 
+def test_a_difference_is_of_the_test_scores_of_what_selection_chooses():
+    # The longest of each is chosen, though a shorter one scores higher.
+    rows = [_row("random", 10, 0.1), _row("pre", 10, 0.3, performance=0.8), _row("pre", 100, 0.5),
+            _row("post", 10, 0.2, performance=0.9), _row("post", 50, 0.9, performance=0.4)]
+    first, second = derived.differences(rows, [LINEAGE])
+    assert (first.bits, second.bits) == ((10, 100), (10, 50, 100))
+    assert first.gain == pytest.approx((0.7, 0.4)) and second.gain == pytest.approx((0.1, -0.4, -0.1))
+    # Which is what the other figures of a report call the best of each.
+    (one,) = derived.reductions(rows, [LINEAGE])
+    assert one.posttrained_best.performance - one.best.performance == pytest.approx(second.gain[-1])
+
+
 @pytest.fixture(scope="module")
 def released(shared_data):
     path = shared_data.parent / "reference" / "final-results-clean.jsonl"

@@ -1,7 +1,6 @@
 """The frontier is what its definition says, whatever the order, and test scores choose nothing."""
 
 import dataclasses
-import random
 
 import hypothesis
 import pytest
@@ -127,13 +126,32 @@ def test_the_script_counts_unless_told_otherwise():
 
 
 @SETTINGS
-@hypothesis.given(studies(max_models=1))
-def test_the_staircase_is_the_running_maximum(rows):
-    front = frontier.pareto(rows)
-    xs, ys = frontier.staircase(random.Random(0).sample(front, len(front)))
-    assert xs == sorted(set(xs)) and ys == sorted(set(ys))
+@hypothesis.given(studies(max_models=1), st.booleans())
+def test_the_staircase_is_the_test_score_of_what_selection_chooses_within_a_length(rows, add_script_bits):
+    xs, ys = frontier.staircase(
+        frontier.pareto(rows, add_script_bits=add_script_bits), add_script_bits=add_script_bits)
+    assert xs == sorted(set(xs))
     for length in range(max(xs, default=0) + 2):
-        within = [row.performance for row in front if frontier.total_bits(row) <= length]
+        within = [row for row in rows if row.verified and frontier.total_bits(row, add_script_bits) <= length]
+        # Of those that select alike the shortest, and of them the first by name.
+        chosen = min(within, default=None, key=lambda row: (
+            -row.selection_performance, frontier.total_bits(row, add_script_bits), row.point))
         # Right-continuous: a step counts from its own length on.
         reached = [y for x, y in zip(xs, ys, strict=True) if x <= length]
-        assert (reached[-1] if reached else None) == max(within, default=None)
+        assert (reached[-1] if reached else None) == (chosen and chosen.performance)
+
+
+def test_a_staircase_falls_where_a_longer_program_selects_higher_and_scores_lower():
+    rows = [_row("lucky", 8, 0.2, performance=0.75), _row("chosen", 16, 0.4, performance=0.5),
+            _row("not chosen", 24, 0.4, performance=1.0)]
+    assert frontier.staircase(frontier.pareto(rows)) == ([8, 16], [0.75, 0.5])
+
+
+@SETTINGS
+@hypothesis.given(studies(max_models=1))
+def test_where_scores_are_those_selected_on_a_staircase_is_the_running_maximum(rows):
+    rows = [dataclasses.replace(row, performance=row.selection_performance) for row in rows]
+    xs, ys = frontier.staircase(frontier.pareto(rows))
+    assert ys == sorted(set(ys))
+    for x, y in zip(xs, ys, strict=True):
+        assert y == max(row.performance for row in rows if row.verified and frontier.total_bits(row) <= x)

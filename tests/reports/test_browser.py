@@ -128,6 +128,14 @@ def test_hostile_texts_are_shown_and_cut(opened):
         assert SAMPLES[0]["response"].strip() in page.locator("#program-2 .sample").first.text_content()
 
 
+def test_a_card_says_of_zeros_that_they_are_the_base_model(opened):
+    programs = [page_programs.program("zeros", 100, 0.5, unchanged=True), PROGRAMS[2]]
+    with opened(_text(programs, [])) as page:
+        for start, said in (("ICL", ", all zero: the base model"), ("LoRA", "")):
+            page.mouse.click(*_middle(page, _mark(page, start)))
+            assert page.locator("#card p").nth(1).inner_text() == f"verified, on the frontier{said}"
+
+
 def test_a_reported_row_says_where_it_is_from(opened):
     with opened(_text(PROGRAMS, THEIRS)) as page:
         page.mouse.click(*_middle(page, _mark(page, "Full fine-tuning")))
@@ -164,6 +172,17 @@ def test_switches_change_the_frontier_and_the_legend_hides_points(opened):
         assert page.locator(".mark").count() == before - 1 and not _mark(page, "LoRA").count()
         page.locator('[data-status="not verified"]').click()
         assert page.locator(".mark").count() == before - 2 and _stairs(page) == [control, parametric]
+
+
+def test_a_staircase_ends_at_what_selection_chose_though_it_scores_lower(opened):
+    programs = [page_programs.program("lucky", 10, 0.75, selection_performance=0.25),
+                page_programs.program("chosen", 900, 0.5, experiment_name="lora")]
+    with opened(_text(programs, [])) as page:
+        drops = page.locator(".stair").evaluate_all("paths => paths.map((path) => path.getBBox().height)")
+        assert page.locator(".last").text_content() == "0.500"
+        lucky, chosen = (_middle(page, _mark(page, label))[1] for label in ("ICL", "LoRA"))
+        # The second step goes down from the first's height to its own.
+        assert drops == [0, pytest.approx(chosen - lucky, abs=0.6)] and chosen > lucky + 20
 
 
 def _band(page, model="nano"):
@@ -285,7 +304,7 @@ def test_the_references_rows_are_drawn(opened, released, size):
         assert page.locator(".mark").count() == len(own) > 90
         page.uncheck("#every")
         front = frontier.pareto(derived.main_methods(own))
-        assert page.locator(".stair").count() == len(frontier.steps(front))
+        assert page.locator(".stair").count() == len(front)
         label = f"LoRA, {frontier.total_bits(front[-1]):,} bits, score {front[-1].performance:.3f}"
         at = _middle(page, _mark(page, label, cell[0]))
         page.touchscreen.tap(*at) if size == PHONE else page.mouse.move(*at)

@@ -48,6 +48,25 @@ def test_a_page_of_reported_rows_alone_has_no_programs():
     assert "Where each bit of each file went" not in page.words and "theirs.jsonl:9, no file" in page.words
 
 
+LEAD = {
+    "ours": ("A program is a file", "shortest verified program found", "as its witness. Programs", "±"),
+    "both": ("A program is a file", "or what another system reports",
+             "of those that are verified or reported", "witness where it is verified", "±"),
+    "theirs": ("system reports, without files", "shortest reported program", "which no file bears out",
+               "no errors are known")}
+
+
+@pytest.mark.parametrize("rows", LEAD)
+def test_the_lead_says_what_is_true_of_the_rows(rows):
+    text = _render([] if rows == "theirs" else PROGRAMS, [] if rows == "ours" else THEIRS)
+    lead = " ".join(re.sub("<.*?>", "", re.search(r'<p class="lead">(.*?)</p>', text, re.S)[1]).split())
+    assert all(words in lead for words in LEAD[rows])
+    # Neither what is true of the others alone.
+    assert not any(words in lead for other in LEAD.values() for words in other if words not in LEAD[rows])
+    kinds = {"ours": "verified", "both": "verified or reported", "theirs": "reported"}
+    assert f"shares of the best {kinds[rows]} selection score" in text
+
+
 def test_derived_quantities_link_to_their_witnesses():
     text = _render()
     # Of the reported and our own rows the shortest that reaches 0.8 · 0.6 is "long", 0.9 · 0.6 "full".
@@ -103,6 +122,19 @@ def test_samples_are_left_out_where_the_page_is_full(monkeypatch):
 def test_a_sidecar_with_wrong_samples_is_named():
     with pytest.raises(errors.UserError, match="^points/a/program.json: got the samples"):
         _render([page_programs.program("a", 10, 0.5, [{"prompt": 1}])], [])
+
+
+def test_a_program_of_zeros_is_said_to_be_the_base_model_wherever_it_stands():
+    zeros = page_programs.program("zeros", 100, 0.7, experiment_name="lora", unchanged=True)
+    base = page_programs.program("base", 1, 0.1, experiment_name="baseline", unchanged=True)
+    text = _render([zeros, base], [])
+    said = "all zero: the base model"
+    assert f"· {said}" in re.search(r'<details class="point" id="program-1">.*?</summary>', text, re.S)[0]
+    for heading in ("arithmetic", "Bits to a share of the best score", "Points"):
+        assert f"LoRA ({said})" in _section(text, heading)
+    assert "Baseline (" not in text
+    points = html_page.check_loads_nothing(text).blocks[0]["rows"]
+    assert [point["remark"] for point in points] == [said, ""]
 
 
 def test_figures_are_embedded():

@@ -32,6 +32,12 @@ def test_a_table_has_a_line_a_row():
         r"\bottomrule", r"\end{tabular}"]
 
 
+def test_every_table_says_of_zeros_that_they_are_the_base_model():
+    rows = [dataclasses.replace(_row(model, 80, 0.5), unchanged=True) for model in ("pre", "post")]
+    for text in latex.tables(rows, tables.complexity_table(rows), [LINEAGE]).values():
+        assert "ICL (all zero: the base model) &" in text or r"ICL (all zero: the base model) \\" in text
+
+
 def test_the_tables_of_a_report_say_its_numbers():
     rows = [_row("random", 8, 0.1), _row("pre", 16000, 0.5), _row("post", 80, 0.6)]
     found = latex.tables(rows, tables.complexity_table(rows, (0.5,)), [LINEAGE], add_script_bits=False)

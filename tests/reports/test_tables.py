@@ -121,6 +121,16 @@ def test_an_error_that_was_found_to_be_zero_is_told():
     assert "0.000 ± 0.000" in text
 
 
+@pytest.mark.parametrize("printer", [tables.print_complexity, tables.print_results, tables.print_frontier])
+def test_a_program_of_zeros_is_said_to_be_the_base_model(printer):
+    zeros = _row("zeros", 80, 0.6, 0.6, experiment_name="lora", unchanged=True)
+    base = _row("base", 8, 0.5, 0.5, experiment_name="baseline", unchanged=True)
+    said = "(all zero: the base model)"
+    assert f"LoRA {said}" in _printed(printer, [zeros, base])
+    # A baseline is nothing else, and other numbers are not the base.
+    assert said not in _printed(printer, [base, dataclasses.replace(zeros, unchanged=False), _reported(0.7)])
+
+
 def test_print_complexity_shows_lengths_and_gaps():
     text = _printed(tables.print_complexity, ROWS)
     assert text.count("not reached") == 3

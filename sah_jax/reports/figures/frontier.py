@@ -34,8 +34,8 @@ def draw(material: Material) -> mpl_figure.Figure:
         panel.band_by_view(front)
         panel.stairs_by_view(front, _WIDTH)
         if front:
-            best = panel.staircase(front)[1][-1]
-            panels.outlined(panel.axes, style.format_score(best), (panel.length_scale.right, best),
+            last = front[-1].performance
+            panels.outlined(panel.axes, style.format_score(last), (panel.length_scale.right, last),
                             xytext=(0, 3), ha="right", va="bottom")
         panel.points(material.cells.get(cell, []), chosen)
         if cell not in material.cells:

@@ -122,7 +122,7 @@ class Material:
         """Returns the frontier of rows of one cell; none where no row counts."""
         return frontier.pareto(rows, add_script_bits=self.add_script_bits, ties=ties)
 
-    def band(self, front: Iterable[Row]) -> tuple[list[int], list[bands.Interval | None]]:
+    def band(self, front: Sequence[Row]) -> tuple[list[int], list[bands.Interval | None]]:
         """Returns the intervals along the staircase of a frontier, see `bands.Intervals.band`."""
         return self.intervals.band(front, add_script_bits=self.add_script_bits)
 

@@ -42,7 +42,7 @@ class Panel:
     length_scale: scales.LengthScale
     material: Material
 
-    def staircase(self, front: Iterable[Row]) -> tuple[list[int], list[float]]:
+    def staircase(self, front: Sequence[Row]) -> tuple[list[int], list[float]]:
         """Returns `frontier.staircase` in the panel's unit."""
         xs, ys = frontier.staircase(front, add_script_bits=self.material.add_script_bits)
         return xs, [y * self.unit.factor for y in ys]
@@ -79,9 +79,8 @@ class Panel:
 
     def _steps(self, front: Sequence[Row]) -> list[tuple[int, float, str]]:
         """Returns of each step of a frontier where it starts and ends, and the colour of its view."""
-        rising = frontier.steps(front, add_script_bits=self.material.add_script_bits)
-        starts = list(map(self.material.bits, rising))
-        colors = [style.VIEW_COLORS[style.view_of(row.experiment_name)] for row in rising]
+        starts = list(map(self.material.bits, front))
+        colors = [style.VIEW_COLORS[style.view_of(row.experiment_name)] for row in front]
         return list(zip(starts, [*starts, self.length_scale.right][1:], colors, strict=True))
 
     def points(

@@ -1,6 +1,6 @@
 """`task_complexity`: what a program reaches before training, after pre-training and after post-training.
 
-Of every family of programs; the number beside a curve is the best score.
+Of every family of programs; the number beside a curve is the score in the end.
 """
 
 from matplotlib import figure as mpl_figure

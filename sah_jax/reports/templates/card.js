@@ -42,6 +42,7 @@ const fillCard = (point) => {
   close.addEventListener("click", () => { current.node.focus(); closeCard(); });
   const head = make("h3", "", document.querySelector(`[data-family="${row.family}"] svg`).cloneNode(true), family.label);
   const said = [reported ? "reported, no file" : row.status, chosen ? "on the frontier" : "not on the frontier"];
+  if (row.remark) said.push(row.remark);
   const pairs = [["Test score", make("span", "big", row.estimate)], ["Selection", row.selection],
     ["Length", make("span", "big", count(row.bits, "bit")), reported ? ` (${row.size})` : ` (${count(row.bits / 8, "byte")})`]];
   if (row.interval) pairs.splice(1, 0, [data.band.label, row.between]);

@@ -77,8 +77,9 @@ const drawFrame = (svg, {x, y, width, height, across, up}) => {
   draw(svg, "text", {transform: `translate(11 ${middle}) rotate(-90)`, "text-anchor": "middle"}, "Test score");
 };
 
-const stepsOf = ({steps}, {x, width}) => steps.map((number, index) => {
-  const row = data.rows[number], next = data.rows[steps[index + 1]];
+// A step for each point of a frontier: the test scores, which may fall, of what selection chose.
+const stepsOf = ({chosen}, {x, width}) => chosen.map((number, index) => {
+  const row = data.rows[number], next = data.rows[chosen[index + 1]];
   return {row, end: next ? x(next) : width - MARGIN.right, color: data.views[data.families[row.family].view]};
 });
 
@@ -98,10 +99,10 @@ const drawStairs = (svg, front, scale, ghost) => {
     const d = `M${x(step.row)} ${y(from.score)}V${y(step.row.score)}H${step.end}`;
     draw(svg, "path", ghost ? {class: "ghost", d} : {class: "stair", d, stroke: step.color});
   });
-  const best = steps.at(-1)?.row;
+  const last = steps.at(-1)?.row;
   // Above the line, and above the point where that is near.
-  const above = best && end - x(best) < 45 ? 11 : 5;
-  if (best && !ghost) draw(svg, "text", {class: "best", x: end, y: y(best.score) - above}, best.estimate.split(" ")[0]);
+  const above = last && end - x(last) < 45 ? 11 : 5;
+  if (last && !ghost) draw(svg, "text", {class: "last", x: end, y: y(last.score) - above}, last.estimate.split(" ")[0]);
 };
 
 const drawMark = (svg, row, chosen, {x, y}) => {
@@ -135,7 +136,7 @@ const drawPanel = (panel, across, up) => {
     x: (row) => round(MARGIN.left + (place(length(row)) - across.left) * wide),
     y: (score) => round(MARGIN.top + (up.top - score) * tall)};
   const own = (front) => front.task === task && front.model === model;
-  const front = fronts().find(own) ?? {chosen: [], steps: []}, chosen = new Set(front.chosen);
+  const front = fronts().find(own) ?? {chosen: []}, chosen = new Set(front.chosen);
   drawFrame(svg, scale);
   drawBand(svg, front, scale);
   if (on("others")) fronts().filter((other) => other.task === task && !own(other)).forEach((other) => drawStairs(svg, other, scale, true));
@@ -183,7 +184,7 @@ const drawFigure = () => {
   for (const panel of panels) {
     const own = rows.filter((row) => row.task === panel.task);
     const ends = fronts().filter((front) => front.task === panel.task)
-      .flatMap((front) => front.steps.flatMap((number) => data.rows[number].interval ?? []));
+      .flatMap((front) => front.chosen.flatMap((number) => data.rows[number].interval ?? []));
     if (own.length) drawPanel(panel, lengthScale(own), scoreScale(own, ends));
   }
 };

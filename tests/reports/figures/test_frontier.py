@@ -43,15 +43,14 @@ def test_each_panel_has_the_band_of_its_own_frontier(add_script_bits):
     for model, panel in zip(figure_rows.STAGES, panels, strict=True):
         front = frontier.pareto([row for row in ROWS if row.model_name == model],
                                 add_script_bits=add_script_bits)
-        steps = frontier.steps(front, add_script_bits=add_script_bits)
-        starts = [frontier.total_bits(row, add_script_bits) for row in steps]
+        starts = [frontier.total_bits(row, add_script_bits) for row in front]
         expected = [
             (start, low, end, high) for start, end, (low, high) in zip(
-                starts, [*starts[1:], panel.get_xlim()[1]], map(intervals.of, steps), strict=True)]
+                starts, [*starts[1:], panel.get_xlim()[1]], map(intervals.of, front), strict=True)]
         found = _boxes(panel)
         assert [*found] == [pytest.approx(box) for box in expected] and len(expected) > 3
         assert list(found.values()) == [matplotlib.colors.to_rgba(
-            style.VIEW_COLORS[style.view_of(row.experiment_name)], style.BAND_OPACITY) for row in steps]
+            style.VIEW_COLORS[style.view_of(row.experiment_name)], style.BAND_OPACITY) for row in front]
 
 
 def test_a_band_is_drawn_where_points_have_no_error_bars():
@@ -60,6 +59,16 @@ def test_a_band_is_drawn_where_points_have_no_error_bars():
     figure = figures.draw("frontier", rows)
     (_, low, _, high) = max(_boxes(drawn.panels(figure)[0]), key=lambda box: box[1])
     assert (low, high) == pytest.approx(bands.wilson(1.0, 50)) and LABEL in drawn.words(figure)
+
+
+def test_a_curve_and_its_number_end_at_what_selection_chose():
+    rows = [figure_rows.row("lucky", 8, 0.75, selection_performance=0.25),
+            figure_rows.row("chosen", 800, 0.5)]
+    figure = figures.draw("frontier", rows)
+    [panel] = drawn.panels(figure)
+    assert [text.get_text() for text in panel.texts] == ["0.500"]
+    assert panel.texts[0].xy == (panel.get_xlim()[1], 0.5)
+    assert (0.75, 0.5, 0.5) in [tuple(line.get_ydata()) for line in panel.lines]
 
 
 def test_a_wide_band_is_within_its_panel():
