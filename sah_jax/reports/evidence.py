@@ -1,7 +1,7 @@
 """Programs as their files bear them out: what a report may say of a row, and no more.
 
-The size and digest of each program file, and the sum of its ledger, must be what its row says. Rows that
-another system reports have no files.
+The size and digest of each program file, and the sum of its ledger, must be what its row says, and the
+responses beside it those that were scored. Rows that another system reports have no files.
 """
 
 import dataclasses
@@ -99,7 +99,7 @@ def load_program(workdir: pathlib.Path, row: rows_lib.Row) -> html.Program:
 
     Raises:
       UserError: if one is missing, or the row's length or digest is not the file's, or the
-        ledger does not sum to it in every view; the sentence names the file.
+        ledger does not sum to it in every view, or responses are others; the sentence names the file.
     """
     path = workdir / row.program
     content = _read(path, row)
@@ -118,6 +118,7 @@ def load_program(workdir: pathlib.Path, row: rows_lib.Row) -> html.Program:
     for by, found in {"field": ledger, **views}.items():
         parts.check_sum(found, row.bits, by, sidecar_path)
     record = sidecar.read(path)
+    sidecar.check_predictions(path, record)
     if said := verification.row_difference(row, record):
         raise errors.UserError(
             f"{workdir / rows_lib.RESULTS_NAME}: the row of point {row.point!r} is not what its sidecar "

@@ -54,6 +54,13 @@ def test_a_pooled_study_needs_its_files(make, tmp_path):
         evidence.read([moved])
 
 
+def test_responses_are_those_that_were_scored(make):
+    path = make("one", a=10)
+    (path.parent / "points" / "a" / "predictions.jsonl").write_text('{"index": 0, "response": "x"}\n')
+    with pytest.raises(errors.UserError, match="predictions.jsonl: is not what program.sah predicted"):
+        evidence.read([path])
+
+
 def test_what_is_neither_is_named(tmp_path):
     path = tmp_path / "other.jsonl"
     path.write_text('{"a": 1}\n')
