@@ -73,11 +73,19 @@ def read(
         for row in rows_lib.read_rows(path):
             program = load_program(path.parent, row)
             program = dataclasses.replace(program, row=_renamed(row, names))
-            if programs.setdefault(row.point, program).row != program.row:
+            if other := _difference(programs.setdefault(row.point, program).row, program.row):
                 raise errors.UserError(
-                    f"{path}: has another row of point {row.point!r} than a file before it, expected each "
-                    "point once; report one of them.")
+                    f"{path}: has another row of point {row.point!r} than a file before it ({other}), "
+                    "expected the same; report one of them.")
     return Pool(tuple(programs.values()), tuple(released))
+
+
+def _difference(first: rows_lib.Row, second: rows_lib.Row) -> str:
+    """Says in what two rows of a point differ, '' if in nothing but how long it took to make."""
+    records = [row.to_json() for row in (first, second)]
+    return next((
+        f"{key} is {records[0][key]!r:.80} there and {now!r:.80} here" for key, now in records[1].items()
+        if key != "wall_time_s" and now != records[0][key]), "")
 
 
 def _renamed(row: frontier.Row, names: Mapping[str, str]) -> frontier.Row:
@@ -90,7 +98,7 @@ def _is_a_studys(path: pathlib.Path) -> bool:
         with open(path, encoding="utf-8") as stream:
             first = next((line for line in stream if line.strip()), "{}")
         return "point" in json.loads(first)
-    except (OSError, UnicodeDecodeError, ValueError, TypeError):
+    except (OSError, UnicodeDecodeError, ValueError, TypeError, RecursionError):
         return False  # whoever reads it says what is wrong
 
 
@@ -142,7 +150,7 @@ def _parse_sidecar(
     """Returns the ledger, its views, the profile and the rest."""
     try:
         record = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _bad_sidecar(path, f"text that is not JSON ({error})") from error
     if not isinstance(record, dict):
         raise _bad_sidecar(path, f"a {type(record).__name__}")
