@@ -95,7 +95,7 @@ def read(program: pathlib.Path) -> dict[str, Any] | None:
             _check_shape(entry, _ENTRY_SHAPE)
         _check_views(record)
         _check_optional(record)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise errors.UserError(
             f"{path}: is not a sidecar ({error!r}); remove it or run the point again.") from error
     if (got := file_digest(read_program(program))) != record["program_sha256"]:
