@@ -8,11 +8,11 @@ import html_page
 import row_template
 
 from sah_jax import numerics
+from sah_jax.studies import scripts
 
 HOSTILE = html_page.HOSTILE
 TEMPLATE = dataclasses.replace(
-    row_template.TEMPLATE, performance=0.5, selection_performance=0.5, script_bits=3704,
-    strategy_hparams={"examples": 2})
+    row_template.TEMPLATE, performance=0.5, selection_performance=0.5, strategy_hparams={"examples": 2})
 
 
 def write_point(workdir, point, size, **changes):
@@ -36,6 +36,7 @@ def write_point(workdir, point, size, **changes):
         TEMPLATE, point=point, bits=8 * size, program=f"points/{point}/program.sah",
         program_sha256=hashlib.sha256(content).hexdigest(),
         numerics_digest=numerics.digest(profile), **changes)
+    row = dataclasses.replace(row, script_bits=scripts.bits(row.experiment_name, row.unchanged))
     (folder / "program.json").write_text(json.dumps({
         "family": row.experiment_name, "bits": row.bits, "ideal_bits": row.ideal_bits,
         "program_sha256": row.program_sha256, "ledger": ledger, "views": views, "profile": profile,

@@ -38,6 +38,14 @@ def test_only_what_is_named_is_made(arguments, tmp_path, only, made):
     assert status.read(tmp_path / "work").total == 6
 
 
+@pytest.mark.parametrize("flag", ["--list", "--dry_run"])
+def test_only_what_would_be_made_is_listed(arguments, flag, capsys):
+    assert cli.main([*arguments, flag, "--only=nano-chat nano_math icl"]) == 0
+    out = capsys.readouterr().out
+    assert "nano-chat" in out and "icl" in out and "baseline" not in out and " nano " not in out
+    assert ("num_examples=40" in out) == (flag == "--dry_run")
+
+
 def test_processes_that_are_started_make_a_study_and_its_report(arguments, tmp_path, capfd):
     assert cli.main([*arguments, "--launcher=local:2", "--only=nano nano_math"]) == 2
     out, said = capfd.readouterr()

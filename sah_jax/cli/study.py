@@ -65,7 +65,7 @@ def _list(values: flags.FlagValues, workdir: pathlib.Path | None) -> None:
 
     config = listing.parse(_given(values))
     printing.print_listing(
-        listing.list_points(config, workdir), common.console(), every_point=values.dry_run)
+        listing.list_points(config, workdir, only=values.only), common.console(), every_point=values.dry_run)
 
 
 def _launch(

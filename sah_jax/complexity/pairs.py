@@ -33,18 +33,9 @@ def compare(first: pathlib.Path, second: pathlib.Path) -> tuple[str, paired.Diff
 
 
 def _record(program: pathlib.Path) -> dict:
-    record, path = sidecar.read(program), program.with_name(sidecar.PREDICTIONS_NAME)
+    record = sidecar.read(program)
     if record is None or record["family"] == sidecar.TEXTS:
         raise errors.UserError(
             f"{program}: has no sidecar of a point, expected a program of a study; give another.")
-    try:
-        digest = sidecar.file_digest(path.read_bytes())
-    except OSError as error:
-        raise errors.UserError(
-            f"{path}: cannot be read ({error.strerror}), expected the predictions of {program.name}; run the "
-            "point again.") from error
-    if digest != record["scores"]["predictions_sha256"]:
-        raise errors.UserError(
-            f"{path}: is not what {program.name} predicted when it was scored; restore it or run the point "
-            "again.")
+    sidecar.check_predictions(program, record)
     return record

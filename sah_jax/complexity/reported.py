@@ -21,6 +21,7 @@ _KEYS = ("experiment_name", "dataset_name", "model_name", "performance", "bits",
 # What the reference calls what we have; its other names stay.
 _FAMILIES = {"online_coding": "online", "blora": "bayesian_bits", "full_ft": "full"}
 _TASKS = {"meta-math/MetaMathQA": "gsm8k", "allenai/nllb": "flores"}
+_MOST = 2**63 - 1
 _PATH_AFTER = ("ifeval",)  # names that end in a path of the machine that ran them
 
 
@@ -84,7 +85,7 @@ def read_rows(path: str | os.PathLike[str]) -> list[ReportedRow]:
             where = f"{path.name}:{number}"
             try:
                 rows.append(_parse(json.loads(line), where))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise errors.UserError(
                     f"{path}, line {number}: got {error}, expected an object with {', '.join(_KEYS)}; "
                     "correct or remove the line.") from error
@@ -100,11 +101,12 @@ def _parse(record: Any, where: str) -> ReportedRow:
     kinds = (str, str, str, (int, float), int, int, dict)
     for key, kind in zip(_KEYS, kinds, strict=True):
         if not isinstance(record[key], kind) or isinstance(record[key], bool):
-            raise ValueError(f"{key!r} = {record[key]!r}")
-    if not math.isfinite(record["performance"]):
-        raise ValueError(f"'performance' = {record['performance']!r}")
-    if record["bits"] < 0:
-        raise ValueError(f"'bits' = {record['bits']!r}")
+            raise ValueError(f"{key!r} = {record[key]!r:.80}")
+    # In this order, for an integer may be too large to be a float.
+    if not (abs(record["performance"]) <= _MOST and math.isfinite(record["performance"])):
+        raise ValueError(f"'performance' = {record['performance']!r:.80}")
+    if not 0 <= record["bits"] <= _MOST:
+        raise ValueError(f"'bits' = {record['bits']!r:.80}")
     family = _FAMILIES.get(record["experiment_name"], record["experiment_name"])
     task = _TASKS.get(record["dataset_name"], record["dataset_name"])
     if (name := task.partition(":")[0]) in _PATH_AFTER:

@@ -1,7 +1,7 @@
 """Programs as their files bear them out: what a report may say of a row, and no more.
 
-The size and digest of each program file, and the sum of its ledger, must be what its row says. Rows that
-another system reports have no files.
+The size and digest of each program file, and the sum of its ledger, must be what its row says, and the
+responses beside it those that were scored. Rows that another system reports have no files.
 """
 
 import dataclasses
@@ -73,11 +73,19 @@ def read(
         for row in rows_lib.read_rows(path):
             program = load_program(path.parent, row)
             program = dataclasses.replace(program, row=_renamed(row, names))
-            if programs.setdefault(row.point, program).row != program.row:
+            if other := _difference(programs.setdefault(row.point, program).row, program.row):
                 raise errors.UserError(
-                    f"{path}: has another row of point {row.point!r} than a file before it, expected each "
-                    "point once; report one of them.")
+                    f"{path}: has another row of point {row.point!r} than a file before it ({other}), "
+                    "expected the same; report one of them.")
     return Pool(tuple(programs.values()), tuple(released))
+
+
+def _difference(first: rows_lib.Row, second: rows_lib.Row) -> str:
+    """Says in what two rows of a point differ, '' if in nothing but how long it took to make."""
+    records = [row.to_json() for row in (first, second)]
+    return next((
+        f"{key} is {records[0][key]!r:.80} there and {now!r:.80} here" for key, now in records[1].items()
+        if key != "wall_time_s" and now != records[0][key]), "")
 
 
 def _renamed(row: frontier.Row, names: Mapping[str, str]) -> frontier.Row:
@@ -90,7 +98,7 @@ def _is_a_studys(path: pathlib.Path) -> bool:
         with open(path, encoding="utf-8") as stream:
             first = next((line for line in stream if line.strip()), "{}")
         return "point" in json.loads(first)
-    except (OSError, UnicodeDecodeError, ValueError, TypeError):
+    except (OSError, UnicodeDecodeError, ValueError, TypeError, RecursionError):
         return False  # whoever reads it says what is wrong
 
 
@@ -99,7 +107,7 @@ def load_program(workdir: pathlib.Path, row: rows_lib.Row) -> html.Program:
 
     Raises:
       UserError: if one is missing, or the row's length or digest is not the file's, or the
-        ledger does not sum to it in every view; the sentence names the file.
+        ledger does not sum to it in every view, or responses are others; the sentence names the file.
     """
     path = workdir / row.program
     content = _read(path, row)
@@ -118,6 +126,7 @@ def load_program(workdir: pathlib.Path, row: rows_lib.Row) -> html.Program:
     for by, found in {"field": ledger, **views}.items():
         parts.check_sum(found, row.bits, by, sidecar_path)
     record = sidecar.read(path)
+    sidecar.check_predictions(path, record)
     if said := verification.row_difference(row, record):
         raise errors.UserError(
             f"{workdir / rows_lib.RESULTS_NAME}: the row of point {row.point!r} is not what its sidecar "
@@ -141,7 +150,7 @@ def _parse_sidecar(
     """Returns the ledger, its views, the profile and the rest."""
     try:
         record = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _bad_sidecar(path, f"text that is not JSON ({error})") from error
     if not isinstance(record, dict):
         raise _bad_sidecar(path, f"a {type(record).__name__}")

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sah_jax import errors
+from sah_jax.studies import sidecar
 
-KEY = "samples"
+KEY = sidecar.SAMPLES
 """Of a sidecar."""
 
 PAGE_CHARACTERS = 2_000_000

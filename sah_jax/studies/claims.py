@@ -8,6 +8,7 @@ All of a folder's claims change under one lock, so that of several processes exa
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import platform
@@ -25,6 +26,7 @@ LEASE_S = 120.0
 """How long a claim that nobody touches is believed, in seconds."""
 
 _TOUCHES = 6  # in a lease
+_KINDS = {"host": str, "process": int, "started": str, "space": str, "lease_s": (int, float)}
 _WORKER = ".worker-"  # hidden: it is no point
 
 
@@ -84,7 +86,8 @@ class Claims:
         """Takes points where nobody works on any of them; returns whether they are this process's now."""
         with _told(self._folder), self._lock:
             now = self._now()
-            if any(_live(self._folder / name, now) for name in set(names) - self._held):
+            # Also of those it has taken before: one that slept too long may have lost them to others.
+            if any(_live(self._folder / name, now) not in (None, self._own) for name in set(names)):
                 return False
             for name in names:
                 self._write(name)
@@ -156,10 +159,12 @@ def _live(path: pathlib.Path, now: float) -> Claim | None:
 
 def _read(path: pathlib.Path) -> Claim | None:
     try:
-        return Claim(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+        claim = Claim(**json.loads(path.read_text(encoding="utf-8")))
+        whole = all(isinstance(getattr(claim, key), kind) for key, kind in _KINDS.items())
+        return claim if whole and math.isfinite(claim.lease_s) else None
+    except (FileNotFoundError, IsADirectoryError):
         return None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError, OverflowError):
         return None  # of a process that was killed while it wrote
 
 

@@ -158,6 +158,10 @@ class Point:
         told = ", ".join(f"{key}={value}" for key, value in self.setting.items())
         return f"{self.family}({told})" + (f" seed {self.seed}" if self.seed else "")
 
+    def matches(self, only: str, model: str) -> bool:
+        """Whether the point, of a model of this name, is one of those that `--only` makes."""
+        return only in f"{model} {self.task} {self.label()}"
+
     def name(self, config: StudyConfig, model: str, base_digest: str) -> str:
         """Returns the point's name: readable, and different where anything that matters is."""
         content = [

@@ -167,7 +167,7 @@ def _sizes(mesh: str) -> dict[str, int]:
 
 
 def list_points(
-    config: grid.StudyConfig, workdir: pathlib.Path | None = None, chip: str = DEFAULT_CHIP
+    config: grid.StudyConfig, workdir: pathlib.Path | None = None, chip: str = DEFAULT_CHIP, only: str = ""
 ) -> Listing:
     """Lists the points of a study.
 
@@ -178,9 +178,11 @@ def list_points(
       config: the study, from `parse` or `grid.parse_config`.
       workdir: the study's folder, which need not be there.
       chip: one of `topologies.CHIPS`, for estimated hours.
+      only: list the points alone that `runner.run` would make of it, and their models; those that are claimed
+        or failed are counted by task and family all the same.
 
     Raises:
-      UserError: a file of rows is damaged, or there is no such chip.
+      UserError: a file of rows is damaged, there is no such chip, or no such point.
     """
     if chip not in topologies.CHIPS:
         raise errors.UserError(f"the chip is {chip!r}, expected one of {', '.join(topologies.CHIPS)}.")
@@ -190,10 +192,14 @@ def list_points(
     for model in models:
         alike: dict[Any, list[grid.Point]] = {}
         for point in grid.points(config):
-            alike.setdefault((point.task, point.family), []).append(point)
+            if point.matches(only, model.name or model.model):
+                alike.setdefault((point.task, point.family), []).append(point)
         groups += [found.group(model, points) for points in alike.values()]
+    if not groups:
+        raise errors.UserError(f"no model, task and setting of a point holds {only!r}; correct --only.")
     sizes = _sizes(config.mesh)
     devices = None if -1 in sizes.values() else math.prod(sizes.values())
+    models = tuple(model for model in models if any(group.model == model for group in groups))
     return Listing(models, tuple(groups), devices, chip, tuple(dict.fromkeys(found.notes)))
 
 

@@ -16,8 +16,6 @@ from sah_jax.tasks import evaluate, predictions
 from sah_jax.tasks import registry as task_registry
 from sah_jax.training import checkpoints as checkpoints_lib
 
-_SAMPLES = 4  # test items that a sidecar shows with their responses
-
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
@@ -77,26 +75,25 @@ def finish(
     selection, _ = _scored(config, base, program, task, config.selection, config.num_selection)
     test, responses = _scored(config, base, program, task, "test", config.num_test)
     predicted = predictions.write(responses)
+    accounts = dataclasses.asdict(family.accounts(setting, theta, base)) | {
+        "query_flops": _query_flops(base, program.adapted, task, config.num_test),
+        "wall_time_s": round(fitted.wall_time_s + time.monotonic() - started, 3)}
     record = _record(config, base, point, program, task, selection, test, predicted) | {
-        "lanes": fitted.lanes, "samples": _samples(task.examples("test", config.num_test), responses)}
-    accounts = family.accounts(setting, theta, base)
+        "accounts": accounts, "lanes": fitted.lanes,
+        sidecar.SAMPLES: predictions.samples(task.examples("test", config.num_test), responses)}
     hosts.from_first(lambda: sidecar.write_folder(folder, program.data, record, predicted))
     return rows.Row(
         experiment_name=program.family, dataset_name=point.task, model_name=base.name,
         performance=test.value, bits=program.bits, seed=point.seed, strategy_hparams=point.setting,
         point=name, program=f"{folder.parent.name}/{folder.name}/{sidecar.PROGRAM_NAME}",
         program_sha256=sidecar.file_digest(program.data), ideal_bits=program.ideal_bits,
-        script_bits=scripts.bits(program.family), verified=False,
+        script_bits=scripts.bits(program.family, program.adapted.unchanged), verified=False,
         performance_stderr=test.stderr, num_scored=test.num_scored,
         selection_split=config.selection, selection_performance=selection.value,
         selection_stderr=selection.stderr, selection_num_scored=selection.num_scored,
         numerics_digest=numerics.digest(record["profile"]), adapted_digest=program.adapted.digest(),
         base_digest=base.digest, task_digest=record["scores"]["task_digest"],
-        wall_time_s=round(fitted.wall_time_s + time.monotonic() - started, 3),
-        train_flops=accounts.train_flops, decode_flops=accounts.decode_flops,
-        query_flops=_query_flops(base, program.adapted, task, config.num_test),
-        reference_bits=accounts.reference_bits, portable=program.adapted.portable,
-        unchanged=program.adapted.unchanged)
+        portable=program.adapted.portable, unchanged=program.adapted.unchanged, **accounts)
 
 
 def _query_flops(base, adapted: family_lib.Adapted, task, num: int) -> int:
@@ -114,12 +111,6 @@ def _scored(
     adapted = program.adapted
     responses = evaluate.answered(base, adapted.variables(base), task, split, num, adapted.context)
     return task.score(task.examples(split, num), responses), responses
-
-
-def _samples(examples: Sequence[task_lib.Example], responses: Sequence[str]) -> list[dict[str, str]]:
-    """Returns the first test items with their responses, for people to look at."""
-    return [{"prompt": example.prompt, "answer": example.answer, "response": response}
-            for example, response in zip(examples[:_SAMPLES], responses, strict=False)]
 
 
 def _record(config, base, point, program, task, selection, test, predicted: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from sah_jax import errors, hosts
 from sah_jax.models import base as base_lib
 from sah_jax.programs import codec
-from sah_jax.studies import sidecar, verification
+from sah_jax.studies import sidecar, verification, views
 from sah_jax.tasks import base as task_lib
 from sah_jax.tasks import evaluate, predictions
 from sah_jax.tasks import registry as task_registry
@@ -86,21 +86,24 @@ def rebuild(
 
     Returns:
       A JSON object: `base_name`, `base_digest`, `num_params`, `family`, `adapted_digest`, `portable`,
-      `unchanged`, `widths`, `bits`, `ideal_bits`, the ledger's integer bits by field, for each split its
-      [value, standard error] and the digest of its predictions, and the task's data with their digest.
+      `unchanged`, `widths`, `bits`, `ideal_bits`, the ledger's integer bits by field, its `views` as
+      sidecars have them, for each split its [value, standard error] and the digest of its predictions, the
+      first test items with their responses as `samples`, and the task's data with their digest.
 
     Raises:
       UserError: the file does not decode, or the task is none.
     """
     decoded = codec.read(data, base, "the program")
     variables, context = decoded.adapted.variables(base), decoded.adapted.context
-    scores, predicted = {}, {}
+    scores, predicted, shown = {}, {}, []
     asked = task_registry.get_task(task)
     for split, num in splits.items():
         responses = evaluate.answered(base, variables, asked, split, num, context)
         score = asked.score(asked.examples(split, num), responses)
         scores[split] = [score.value, score.stderr]
         predicted[split] = sidecar.file_digest(predictions.write(responses).encode())
+        if split == "test":
+            shown = predictions.samples(asked.examples(split, num), responses)
     return {
         "base_name": base.name,
         "base_digest": base.digest,
@@ -113,8 +116,10 @@ def rebuild(
         "bits": decoded.bits,
         "ideal_bits": decoded.ideal_bits,
         "ledger": [[entry.field, entry.bits] for entry in decoded.ledger],
+        "views": views.records(decoded, base),
         "scores": scores,
         "predictions_sha256": predicted,
+        "samples": shown,
         "task_digest": task_lib.digest(asked, splits),
         "data": dict(asked.data(splits)),
     }

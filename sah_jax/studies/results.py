@@ -114,7 +114,7 @@ def _read_failed(path: pathlib.Path) -> dict[str, tuple[str, str]]:
         return {str(point): (str(why), str(mark)) for point, (why, mark) in found.items()}
     except FileNotFoundError:
         return {}
-    except (ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise errors.UserError(
             f"{path}: got something else ({error}), expected the failures of a study; remove it.") from error
 

@@ -4,6 +4,7 @@ Invariant: a `Row` that exists has every field, each of its type and within its 
 nothing after this file has to ask again.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -161,7 +162,7 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
             continue
         try:
             row = Row.from_json(json.loads(line))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise errors.UserError(
                 f"{path}, line {number}: got text that is not JSON ({error}), expected one JSON "
                 "object; remove the line and resume the study.") from error
@@ -207,8 +208,10 @@ def replace_text(path: str | os.PathLike[str], text: str) -> None:
             f"{path}: got {_reason(error)} while writing {len(text)} characters, expected a writable "
             "folder with free space; make room or choose another folder.") from error
     finally:
-        # Ctrl-C comes here as well; after a successful rename there is nothing to remove.
-        temporary.unlink(missing_ok=True)
+        # Ctrl-C comes here as well; after a successful rename there is nothing to remove. Where it cannot be
+        # looked for, it could not be written.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _encode(row: Row) -> str:

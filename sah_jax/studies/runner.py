@@ -139,7 +139,7 @@ class _Study:
                       for group in grid.groups(self.config)]
             self._names[model] = [[name for name, _ in group] for group in groups]
             self.wanted |= {name for group in groups for name, one in group
-                             if self.only in f"{base.name} {one.task} {one.label()}"}
+                             if one.matches(self.only, base.name)}
             self._profiles[model] = numerics.digest(base.profile())
         return self._names[model]
 

@@ -12,6 +12,16 @@ _BITS = {
     **dict.fromkeys(("lora", "vector", "prefix", "soft_prompt", "norm_gains"), _LORA_BITS)}
 
 
-def bits(family: str) -> int:
-    """Returns the bits of the scripts that run programs of a family, or of a pair such as "icl+vector"."""
-    return sum(_BITS.get(part, 0) for part in family.split("+"))
+def bits(family: str, unchanged: bool = False) -> int:
+    """Returns the bits of the scripts that run programs of a family, or of a pair such as "icl+vector".
+
+    The reference's script for LoRA is shorter than that for the base model by itself. A program that leaves
+    the base as it is, say a LoRA of zeros, would so be counted with fewer bits than none at all, for the same
+    answers; it is counted with the baseline's script at least.
+
+    Args:
+      family: the family's name, or several with + between them.
+      unchanged: whether the program leaves the base model as it is.
+    """
+    own = sum(_BITS.get(part, 0) for part in family.split("+"))
+    return max(own, _BITS["baseline"]) if unchanged else own

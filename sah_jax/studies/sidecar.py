@@ -17,6 +17,9 @@ PROGRAM_NAME = "program.sah"
 PREDICTIONS_NAME = "predictions.jsonl"
 """The model's responses to the test items, see `sah_jax.tasks.predictions`."""
 
+SAMPLES = "samples"
+"""Of a sidecar: the first test items, with the responses that are the first of the predictions."""
+
 TEXTS = "texts"
 """In place of a family's name, that of a file of texts."""
 
@@ -35,6 +38,8 @@ _PROGRAM_SHAPE = _FILE_SHAPE | {
         "selection_stderr": float,
     },
 }
+_ACCOUNTS_SHAPE = {
+    "wall_time_s": float, "train_flops": int, "decode_flops": int, "query_flops": int, "reference_bits": int}
 _ENTRY_SHAPE = {"field": str, "bits": int, "ideal_bits": float}
 _PART_SHAPE = {"name": str, "bits": int, "ideal_bits": float}
 _TOKEN_SHAPE = {"token_id": int, "text": str}
@@ -90,7 +95,7 @@ def read(program: pathlib.Path) -> dict[str, Any] | None:
             _check_shape(entry, _ENTRY_SHAPE)
         _check_views(record)
         _check_optional(record)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise errors.UserError(
             f"{path}: is not a sidecar ({error!r}); remove it or run the point again.") from error
     if (got := file_digest(read_program(program))) != record["program_sha256"]:
@@ -98,6 +103,43 @@ def read(program: pathlib.Path) -> dict[str, Any] | None:
             f"{program}: has the digest {got[:12]}, its sidecar expects {record['program_sha256'][:12]}: "
             "the file was truncated or altered; copy it again or run the point again.")
     return record
+
+
+def check_predictions(program: pathlib.Path, record: Mapping[str, Any]) -> None:
+    """Checks that the predictions beside a program are those that were scored, and its samples the first.
+
+    What the samples say of the items, a prompt and an answer, only who has the task can check.
+
+    Args:
+      program: the program file.
+      record: its sidecar.
+
+    Raises:
+      UserError: the predictions are not there or others, or a sample shows another response.
+    """
+    path = program.with_name(PREDICTIONS_NAME)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise errors.UserError(
+            f"{path}: cannot be read ({error.strerror}), expected the predictions of {program.name}; run the "
+            "point again.") from error
+    if file_digest(content) != record["scores"]["predictions_sha256"]:
+        raise errors.UserError(
+            f"{path}: is not what {program.name} predicted when it was scored; restore it or run the point "
+            "again.")
+    lines = content.decode(errors="replace").split("\n")
+    try:
+        # An older sidecar has none.
+        for line, sample in zip(lines[:-1], samples := record.get(SAMPLES, []), strict=False):
+            if json.loads(line)["response"] != sample["response"]:
+                raise ValueError(f"its response is {sample['response']!r:.80}")
+        if len(samples) >= len(lines):
+            raise ValueError(f"there are {len(lines) - 1} predictions")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise errors.UserError(
+            f"{path_for(program)}: has a sample that is not the prediction of its item ({error}), expected "
+            f"the first lines of {path.name}; restore it or run the point again.") from error
 
 
 def _check_views(record: Mapping[str, Any]) -> None:
@@ -112,7 +154,7 @@ def _check_views(record: Mapping[str, Any]) -> None:
 
 
 def _check_optional(record: Mapping[str, Any]) -> None:
-    """Raises ValueError unless parameters and bit widths are such; older sidecars have none."""
+    """Raises as `_check_shape` does unless parameters, widths and accounts are such; older ones have none."""
     num_params = record["base"].get("num_params", 1)
     if type(num_params) is not int or num_params < 1:
         raise ValueError(f"num_params is {num_params!r}")
@@ -123,6 +165,10 @@ def _check_optional(record: Mapping[str, Any]) -> None:
         raise ValueError(f"a width is {wrong[0]!r}")
     if 0 in (layers := set(map(len, widths.values()))) or len(layers) > 1:
         raise ValueError(f"widths are of {sorted(layers)} layers")
+    if "accounts" in record:
+        _check_shape(record["accounts"], _ACCOUNTS_SHAPE)
+        if more := sorted(record["accounts"].keys() - _ACCOUNTS_SHAPE):
+            raise ValueError(f"accounts has {more[0]}")
 
 
 def _check_shape(record: Any, shape: Mapping[str, Any]) -> None:

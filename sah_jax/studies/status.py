@@ -72,7 +72,7 @@ def read(workdir: pathlib.Path) -> Status:
     files, path = results.read(workdir), workdir / STUDY_NAME
     try:
         total = int(json.loads(path.read_text(encoding="utf-8"))["points"]) if path.is_file() else 0
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise errors.UserError(f"{path}: got something else ({error!r}); run the study again.") from error
     times = [row.wall_time_s for row in files.rows]
     return Status(

@@ -1,13 +1,14 @@
 """Verification: a fresh process rebuilds the adapted model from the file and scores it again."""
 
 import dataclasses
+import itertools
 import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sah_jax import errors, hosts, numerics
-from sah_jax.studies import fresh, rows, sidecar
+from sah_jax.studies import fresh, rows, scripts, sidecar
 
 ORDERS_NAME = "orders.json"
 """What a fresh process is told of the programs that lie beside it, see `rebuild.rebuild_all`."""
@@ -112,13 +113,14 @@ def _order(model: str, program: pathlib.Path) -> _Order:
     """Returns the order to rebuild a program.
 
     Raises:
-      UserError: it has no sidecar that fits it, or is no program.
+      UserError: it has no sidecar that fits it, or other predictions than it says, or is no program.
     """
     record, data = sidecar.read(program), sidecar.read_program(program)
     if record is None:
         raise errors.UserError(f"{program} has no sidecar {sidecar.path_for(program).name} to compare with")
     if record["family"] == sidecar.TEXTS:
         raise errors.UserError(f"{program} holds texts, expected a program; sah decode checks texts")
+    sidecar.check_predictions(program, record)
     scores = record["scores"]
     return _Order(data, {
         "model": model or record["base"]["source"],
@@ -185,13 +187,31 @@ def _difference(got: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     if other := next((name for name in sorted({*was, *now}) if was.get(name) != now.get(name)), None):
         return (f"the bit widths of {other} were {was.get(other)} when the file was written and are "
                 f"{now.get(other)} when it is read")
+    was, now = record.get("views", got["views"]), got["views"]  # nor that
+    for by in sorted({*was, *now}):
+        if said := _other(f"in the view by {by}, part", was.get(by, ()), now.get(by, ())):
+            return said
     if got["predictions_sha256"]["test"] != scores["predictions_sha256"]:
         return "the responses to test items are others than when the file was written"
+    shown = record.get(sidecar.SAMPLES, [])
+    return _other("sample", shown, got["samples"][:len(shown)])
+
+
+def _other(name: str, was: Sequence[Any], now: Sequence[Any]) -> str:
+    """Says which is the first element that two sequences do not share; '' if they are alike."""
+    for number, (old, new) in enumerate(itertools.zip_longest(was, now)):
+        if old != new:
+            return (f"{name} {number} was {old!r:.200} when the file was written and is {new!r:.200} when it "
+                    "is read")
     return ""
 
 
 def row_difference(row: rows.Row, record: Mapping[str, Any]) -> str:
-    """Says where a row is not what its program's sidecar says; '' if it is nowhere."""
+    """Says where a row is not what its program's sidecar, folder and family say; '' if it is nowhere."""
+    if row.point != (folder := pathlib.PurePosixPath(row.program).parent.name):
+        return f"point is {row.point} in the row and its program's folder is {folder}"
+    if row.script_bits != (bits := scripts.bits(record["family"], record["unchanged"])):
+        return f"script_bits is {row.script_bits} in the row and {bits} for programs like this"
     scores = record["scores"]
     pairs = {
         "experiment_name": record["family"], "dataset_name": scores["task"],
@@ -207,6 +227,8 @@ def row_difference(row: rows.Row, record: Mapping[str, Any]) -> str:
         "selection_stderr": scores["selection_stderr"],
         "selection_num_scored": scores["num_selection"],
         "numerics_digest": numerics.digest(record["profile"]),
+        # Older sidecars do not say what a point took.
+        **record.get("accounts", {}),
     }
     for key, value in pairs.items():
         if getattr(row, key) != value:

@@ -14,11 +14,19 @@ from sah_jax.tasks.base import Example, Task
 from sah_jax.tasks.datasets import checks, formats
 from sah_jax.tasks.scores import Score
 
+_SAMPLES = 4
+
 
 def write(responses: Sequence[str]) -> str:
     """Returns the content of a file that predicts the first items of a test split, in order."""
     return "".join(
         f"{json.dumps({'index': index, 'response': response})}\n" for index, response in enumerate(responses))
+
+
+def samples(examples: Sequence[Example], responses: Sequence[str]) -> list[dict[str, str]]:
+    """Returns the first items with their responses, for people to look at."""
+    return [{"prompt": example.prompt, "answer": example.answer, "response": response}
+            for example, response in zip(examples[:_SAMPLES], responses, strict=False)]
 
 
 @dataclass(frozen=True)

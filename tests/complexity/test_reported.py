@@ -41,6 +41,8 @@ def test_a_row_says_where_it_is_reported_and_that_no_file_bears_it_out(tmp_path)
 @pytest.mark.parametrize("change, said", [
     ({"bits": -8}, "'bits' = -8"), ({"bits": 1.5}, "'bits' = 1.5"), ({"bits": True}, "'bits' = True"),
     ({"performance": "high"}, "'performance' = 'high'"), ({"performance": float("nan")}, "nan"),
+    ({"bits": 10**400}, "'bits' = 1000"), ({"performance": 10**400}, "'performance' = 1000"),
+    ({"performance": -(10**400)}, "'performance' = -1000"), ({"performance": float("inf")}, "inf"),
     ({"strategy_hparams": None}, "'strategy_hparams' = None"), ({"extra": 1}, "the key 'extra'"),
 ])
 def test_what_is_no_such_row_is_named(tmp_path, change, said):
@@ -48,6 +50,13 @@ def test_what_is_no_such_row_is_named(tmp_path, change, said):
     with pytest.raises(errors.UserError, match="released.jsonl, line 2: got ") as caught:
         reported.read_rows(path)
     assert said in str(caught.value)
+
+
+def test_brackets_without_end_are_named(tmp_path):
+    path = _write(tmp_path, RECORD)
+    path.write_text(path.read_text() + "[" * 100_000)
+    with pytest.raises(errors.UserError, match="released.jsonl, line 2: got "):
+        reported.read_rows(path)
 
 
 def test_a_missing_key_a_line_of_something_else_and_no_file_are_named(tmp_path):

@@ -42,7 +42,8 @@ def test_studies_and_released_rows_are_pooled(make, released):
 
 def test_a_point_of_two_minds_is_refused(make):
     first, second = make("one", a=10), make("two", a=20)
-    with pytest.raises(errors.UserError, match="two/results.jsonl: has another row of point 'a'"):
+    said = "two/results.jsonl: has another row of point 'a' .*bits is 80 there and 160 here"
+    with pytest.raises(errors.UserError, match=said):
         evidence.read([first, second])
 
 
@@ -52,6 +53,13 @@ def test_a_pooled_study_needs_its_files(make, tmp_path):
     moved = path.rename(tmp_path / "elsewhere" / path.name)
     with pytest.raises(errors.UserError, match="program.sah: got No such file"):
         evidence.read([moved])
+
+
+def test_responses_are_those_that_were_scored(make):
+    path = make("one", a=10)
+    (path.parent / "points" / "a" / "predictions.jsonl").write_text('{"index": 0, "response": "x"}\n')
+    with pytest.raises(errors.UserError, match="predictions.jsonl: is not what program.sah predicted"):
+        evidence.read([path])
 
 
 def test_what_is_neither_is_named(tmp_path):
@@ -137,9 +145,13 @@ def test_a_wrong_order_is_named(capsys, arguments, said):
     assert said in capsys.readouterr().err
 
 
-def test_a_row_that_differs_in_anything_is_another(make, tmp_path):
+def test_a_point_that_was_made_twice_is_one_and_what_else_differs_is_named(make):
     first, second = make("one", a=10), make("two", a=10)
     (row,) = rows_lib.read_rows(second)
-    rows_lib.write_rows(second, [dataclasses.replace(row, wall_time_s=1.0)])
-    with pytest.raises(errors.UserError, match="has another row"):
+    # A search makes the points of its study again: the same, in another time.
+    rows_lib.write_rows(second, [dataclasses.replace(row, wall_time_s=row.wall_time_s + 1.0)])
+    pool = evidence.read([first, second])
+    assert [one.wall_time_s for one in pool.rows] == [row.wall_time_s]
+    rows_lib.write_rows(second, [dataclasses.replace(row, train_flops=7)])
+    with pytest.raises(errors.UserError, match="another row .* \\(train_flops is 0 there and 7 here\\)"):
         evidence.read([first, second])

@@ -1,5 +1,7 @@
 """Claims: of several processes exactly one has a point, and what a dead one had is free."""
 
+import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -108,9 +110,87 @@ def test_a_live_process_keeps_its_claims_beyond_a_lease(make, tmp_path):
     assert age < 0.6
 
 
-def test_a_half_written_claim_is_nobodys(make, tmp_path):
+WHOLE = {"host": "elsewhere", "process": 1, "started": "1", "space": "", "lease_s": 60.0}
+
+
+@pytest.mark.parametrize("content", [
+    '{"host": "el', "[]", "[" * 100_000, *(json.dumps(WHOLE | change) for change in (
+        {"lease_s": "long"}, {"lease_s": None}, {"lease_s": float("inf")}, {"lease_s": 10**400},
+        {"host": ["elsewhere"]}, {"process": "first"}, {"started": 1}, {"space": None}))])
+def test_what_is_no_whole_claim_is_nobodys(make, tmp_path, content):
+    own, path = make(), tmp_path / claims.FOLDER / "a"
+    path.write_text(json.dumps(WHOLE))
+    assert not own.take(["a"]) and list(claims.look(tmp_path)) == ["a"]
+    path.write_text(content)
+    assert claims.look(tmp_path) == {} and own.take(["a"]) and own.holds("a")
+
+
+def test_a_folder_among_claims_is_nobodys_and_no_point(make, tmp_path):
     own = make()
-    (tmp_path / claims.FOLDER / "a").write_text('{"host": "el')
+    (tmp_path / claims.FOLDER / "a").mkdir()
+    assert claims.look(tmp_path) == {}
+    with pytest.raises(errors.UserError, match="claims: cannot be used"):
+        own.take(["a"])
+    assert not own.holds("a")
+
+
+@pytest.fixture
+def slept(make, tmp_path):
+    """Claims of a process that slept beyond its lease, whose point another host has taken since."""
+    own = make()
+    assert own.take(["a"])
+    (tmp_path / claims.FOLDER / "a").write_text(json.dumps(WHOLE))
+    return own
+
+
+def test_a_point_that_was_lost_while_its_process_slept_is_not_taken_back(slept, tmp_path):
+    assert not slept.take(["a"]) and not slept.take(["a", "b"])
+    assert list(claims.look(tmp_path)) == ["a"] and claims.look(tmp_path)["a"].host == "elsewhere"
+
+
+def test_what_another_has_is_not_let_go_of(slept, tmp_path):
+    slept.release(["a"])
+    assert claims.look(tmp_path)["a"].host == "elsewhere"
+    slept.close()
+    assert claims.look(tmp_path)["a"].host == "elsewhere"
+
+
+def test_what_a_process_holds_it_takes_again_with_more(make, tmp_path):
+    own = make()
+    assert own.take(["a"]) and own.take(["a", "b"]) and own.holds("a") and own.holds("b")
+
+
+def test_a_lease_is_measured_by_the_clock_that_marks_files(make, tmp_path, monkeypatch):
+    own, path = make(), tmp_path / claims.FOLDER / "a"
+    path.write_text(json.dumps(WHOLE | {"lease_s": 10.0}))
+    # Of a folder on another host, whose clock is an hour ahead, or behind.
+    for hours in (-1, 1):
+        monkeypatch.setattr(claims.time, "time", functools.partial(float, time.time() + 3600 * hours))
+        path.touch()
+        assert not own.take(["a"])
+        monkeypatch.undo()
+
+
+def test_of_another_space_of_process_numbers_nothing_is_known(make, tmp_path):
+    # As of a container on this host: no process here has that number, and yet it may live.
+    path, here = tmp_path / claims.FOLDER / "a", claims.Claim.own(60.0)
+    own = make()
+    for space, known in (("pid:[1]", False), ("", False), (here.space, True)):
+        other = dataclasses.replace(here, process=2**22 + 1, space=space)
+        assert other.is_dead() == known
+        path.write_text(json.dumps(dataclasses.asdict(other)))
+        assert own.take(["a"]) == known
+        own.release(["a"])
+
+
+def test_a_process_that_has_ended_and_is_not_waited_for_is_dead(make, hold, tmp_path):
+    own = make()
+    process, taken = hold("a")
+    assert taken and not own.take(["a"])
+    process.kill()
+    stat = pathlib.Path(f"/proc/{process.pid}/stat")
+    while stat.read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)
     assert own.take(["a"])
 
 

@@ -53,6 +53,12 @@ def _written(base: base_lib.BaseModel, task) -> list[codec.Program]:
     return [codec.write(lora.Lora(), weights, base), codec.write(online.Online(), examples, base)]
 
 
+def _write(scored: pathlib.Path, folder: pathlib.Path, data: bytes, record: dict) -> pathlib.Path:
+    """Writes a program with the predictions of one that was scored."""
+    sidecar.write_folder(folder, data, record, scored.with_name(sidecar.PREDICTIONS_NAME).read_text())
+    return folder / sidecar.PROGRAM_NAME
+
+
 @pytest.fixture(scope="module")
 def programs(nano, nano_math, tmp_path_factory) -> list[pathlib.Path]:
     """A program of each kind with its sidecar, zipped, and unzipped in another place."""
@@ -62,7 +68,7 @@ def programs(nano, nano_math, tmp_path_factory) -> list[pathlib.Path]:
     points.make(config, nano, one, "icl", folder / "icl")
     scored = sidecar.read(folder / "icl" / sidecar.PROGRAM_NAME)
     for program in _written(nano, nano_math):
-        sidecar.write_folder(folder / program.family, program.data, {
+        _write(folder / "icl" / sidecar.PROGRAM_NAME, folder / program.family, program.data, {
             **scored, "family": program.family, "program_sha256": sidecar.file_digest(program.data),
             "adapted_digest": program.adapted.digest(), "portable": program.adapted.portable,
             "unchanged": program.adapted.unchanged})
@@ -109,8 +115,7 @@ def test_a_program_from_an_archive_is_verified(programs, monkeypatch):
 def _claim(program: pathlib.Path, folder: pathlib.Path, data: bytes, **changes) -> pathlib.Path:
     """Writes a program with a sidecar in which something else stands than the writer's."""
     record = {**sidecar.read(program), **changes, "program_sha256": sidecar.file_digest(data)}
-    sidecar.write_folder(folder, data, record)
-    return folder / sidecar.PROGRAM_NAME
+    return _write(program, folder, data, record)
 
 
 def test_what_cannot_be_set_is_named_where_a_program_differs(programs, tmp_path):

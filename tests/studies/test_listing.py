@@ -79,6 +79,28 @@ def test_the_settings_are_the_paper_s():
             for one in config.families["lora"]} == {(1, 8, 16, 1e-4), (1, 8, 16, 1e-5)}
 
 
+@pytest.mark.parametrize("only, labels", [
+    ("icl", ["icl(num_examples=1)", "icl(num_examples=1) seed 1", "icl(num_examples=2)",
+             "icl(num_examples=2) seed 1"]),
+    ("nano-chat nano_math icl(num_examples=2) seed", ["icl(num_examples=2) seed 1"]),
+    ("baseline", ["baseline()", "baseline() seed 1"])])
+def test_only_what_is_named_is_listed(only, labels):
+    config = listing.parse({**GIVEN, "models": ("nano", "nano-chat")})
+    found = listing.list_points(config, only=only)
+    models = ["nano-chat"] if "chat" in only else ["nano", "nano-chat"]
+    assert [model.name for model in found.models] == models
+    assert [entry.point.label() for entry in found.whole.entries] == labels * len(models)
+    # The points that a study would make of it.
+    assert sorted((model, point.label()) for model in config.models for point in grid.points(config)
+                  if point.matches(only, model)) == sorted(
+        (entry.model.name, entry.point.label()) for entry in found.whole.entries)
+
+
+def test_what_stands_for_no_point_is_named():
+    with pytest.raises(errors.UserError, match="no model, task and setting of a point holds 'icl x'"):
+        listing.list_points(listing.parse(GIVEN), only="icl x")
+
+
 def test_models_that_are_not_here_are_said_and_counted(offline):
     found = listing.list_points(listing.parse({**GIVEN, "models": ("org/name@v1", "nano")}))
     missing, here = found.models

@@ -1,6 +1,7 @@
 """Studies in two phases: on several hosts, and where a process takes the whole device."""
 
 import dataclasses
+import json
 import os
 import pathlib
 import signal
@@ -182,7 +183,7 @@ def test_a_pending_point_that_is_refuted_is_a_failure(one_device, tmp_path, capf
     (row,) = rows.read_rows(work / results.PENDING_NAME)
     record = sidecar.read(work / row.program)
     record["scores"]["performance"] = 0.987
-    sidecar.write_folder((work / row.program).parent, (work / row.program).read_bytes(), record)
+    sidecar.path_for(work / row.program).write_text(json.dumps(record))
     assert cli.main(["verify", str(work)]) == 2
     assert "scores was" in capfd.readouterr().err
     assert [row.verified for row in rows.read_rows(work / rows.RESULTS_NAME)] == [False]

@@ -110,10 +110,56 @@ def test_what_was_refuted_or_has_lost_its_file_is_not_finished(make, tmp_path):
     assert _points(later.rows) == ["good", "more", "lost"]
 
 
-def test_a_damaged_file_of_failures_is_named(make, tmp_path):
-    (tmp_path / results.FAILED_NAME).write_text('{"a": 1}')
+@pytest.mark.parametrize("content", ['{"a": 1}', "[]", "[" * 100_000])
+def test_a_damaged_file_of_failures_is_named(make, tmp_path, content):
+    (tmp_path / results.FAILED_NAME).write_text(content)
     with pytest.raises(errors.UserError, match="failed.json: got something else"):
         make()
+
+
+@pytest.fixture
+def order(tmp_path, monkeypatch):
+    """Collects which files of rows are read and written, and removed."""
+    seen = []
+
+    def watch(owner, name, what):
+        done = getattr(owner, name)
+        monkeypatch.setattr(
+            owner, name, lambda path, *rest, **more: (
+                seen.append((what, path.name)), done(path, *rest, **more))[1])
+
+    watch(results, "_read_rows", "read")
+    watch(results.rows_lib, "write_rows", "written")
+    watch(results.pathlib.Path, "unlink", "removed")
+    return seen
+
+
+def test_a_point_is_always_in_one_of_the_files(make, tmp_path, order):
+    found = make()
+    found.wait(_row(tmp_path, "a"))
+    order.clear()
+    results.read(tmp_path)
+    # A verdict may come between the two: a point that was pending then has its row already.
+    assert order == [("read", results.PENDING_NAME), ("read", rows.RESULTS_NAME)]
+    found.wait(_row(tmp_path, "b"))
+    order.clear()
+    for point, last in (("a", ("written", results.PENDING_NAME)), ("b", ("removed", results.PENDING_NAME))):
+        found.settle(_row(tmp_path, point), verification.Verdict(True))
+        changes = [one for one in order if one in (
+            ("written", rows.RESULTS_NAME), ("written", results.PENDING_NAME),
+            ("removed", results.PENDING_NAME))]
+        # A process that is killed between the two leaves it in both and not in neither.
+        assert changes == [("written", rows.RESULTS_NAME), last]
+        order.clear()
+
+
+def test_a_point_in_both_files_has_its_verdict(make, tmp_path):
+    both = _row(tmp_path, "a")
+    rows.write_rows(tmp_path / rows.RESULTS_NAME, [dataclasses.replace(both, verified=True)])
+    rows.write_rows(tmp_path / results.PENDING_NAME, [both, _row(tmp_path, "b")])
+    files = results.read(tmp_path)
+    assert (_points(files.rows), _points(files.pending)) == (["a"], ["b"])
+    assert _points(make().pending) == ["b"]
 
 
 def test_a_folder_can_be_read_that_cannot_be_written(make, tmp_path):

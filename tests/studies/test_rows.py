@@ -135,6 +135,24 @@ def test_a_full_disk_is_said_in_one_sentence(tmp_path, monkeypatch):
         rows_lib.write_rows(tmp_path / "results.jsonl", [_row()])
 
 
+def test_a_folder_that_cannot_be_written_is_said_in_one_sentence(tmp_path, monkeypatch):
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    # Of such a file system it cannot even be asked that a file go away.
+    monkeypatch.setattr("builtins.open", read_only)
+    monkeypatch.setattr(rows_lib.pathlib.Path, "unlink", read_only)
+    with pytest.raises(errors.UserError, match="results.jsonl: got Read-only file system"):
+        rows_lib.write_rows(tmp_path / "results.jsonl", [_row()])
+
+
+def test_brackets_without_end_are_named(tmp_path):
+    path = tmp_path / "results.jsonl"
+    path.write_text("[" * 100_000)
+    with pytest.raises(errors.UserError, match="results.jsonl, line 1: got text that is not JSON"):
+        rows_lib.read_rows(path)
+
+
 def test_settings_that_are_not_json_are_refused(tmp_path):
     with pytest.raises(errors.UserError, match="'icl-2'.*strategy_hparams"):
         rows_lib.write_rows(tmp_path / "results.jsonl", [_row(strategy_hparams={"f": print})])

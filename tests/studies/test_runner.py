@@ -83,6 +83,7 @@ def test_a_failing_point_is_told_and_the_others_are_made(tmp_path):
 def test_verification_refutes_what_the_file_does_not_do(workdir, tmp_path):
     row = rows.read_rows(workdir / rows.RESULTS_NAME)[1]
     data, record = (workdir / row.program).read_bytes(), sidecar.read(workdir / row.program)
+    responses = (workdir / row.program).with_name(sidecar.PREDICTIONS_NAME).read_text()
     lies = {
         "adapted_digest": {**record, "adapted_digest": "0" * 64},
         "scores": {**record, "scores": {**record["scores"], "performance": 0.987}},
@@ -91,7 +92,7 @@ def test_verification_refutes_what_the_file_does_not_do(workdir, tmp_path):
         "base_digest": {**record, "base": {**record["base"], "digest": "0" * 64}},
     }
     for key, lie in lies.items():
-        sidecar.write_folder(tmp_path / key, data, lie)
+        sidecar.write_folder(tmp_path / key, data, lie, responses)
         verdict = verification.verify("nano", tmp_path / key / sidecar.PROGRAM_NAME)
         assert not verdict.verified and key.strip() in verdict.reason
 

@@ -10,6 +10,7 @@ from sah_jax import errors
 from sah_jax.coding import ledger
 from sah_jax.programs import widths as widths_lib
 from sah_jax.studies import sidecar
+from sah_jax.tasks import predictions
 
 DATA = b"a program"
 RECORD = {
@@ -40,6 +41,59 @@ def test_what_was_written_is_read(program):
 def test_a_program_may_have_no_sidecar(program):
     sidecar.path_for(program).unlink()
     assert sidecar.read(program) is None
+
+
+ACCOUNTS = {"wall_time_s": 1.5, "train_flops": 2, "decode_flops": 3, "query_flops": 4, "reference_bits": 5}
+
+
+@pytest.mark.parametrize("accounts, wrong", [
+    (ACCOUNTS, ""), ([], "indices"), ({}, "wall_time_s"),
+    (ACCOUNTS | {"train_flops": "2"}, "train_flops is '2'"), (ACCOUNTS | {"bits": 8}, "accounts has bits")])
+def test_accounts_are_all_there_and_nothing_else(program, accounts, wrong):
+    sidecar.path_for(program).write_text(json.dumps(RECORD | {"accounts": accounts}))
+    if wrong:
+        with pytest.raises(errors.UserError, match=f"is not a sidecar .*{wrong}"):
+            sidecar.read(program)
+    else:
+        assert sidecar.read(program)["accounts"] == accounts
+
+
+def _responses(folder, *shown):
+    """Writes a program that answered three items, whose sidecar shows some responses."""
+    text = predictions.write(["a\u2028b", "c", "d"])
+    record = {**RECORD, "samples": [{"prompt": "", "answer": "", "response": one} for one in shown],
+              "scores": {**RECORD["scores"], "predictions_sha256": sidecar.file_digest(text.encode())}}
+    sidecar.write_folder(folder, DATA, record, text)
+    return folder / sidecar.PROGRAM_NAME, record
+
+
+@pytest.mark.parametrize("shown", [(), ("a\u2028b",), ("a\u2028b", "c", "d")])
+def test_samples_are_the_first_predictions(tmp_path, shown):
+    sidecar.check_predictions(*_responses(tmp_path / "p", *shown))
+
+
+@pytest.mark.parametrize("shown", [("x",), ("a\u2028b", "d"), ("a\u2028b", "c", "d", "e")])
+def test_samples_of_other_responses_are_named(tmp_path, shown):
+    with pytest.raises(errors.UserError, match="p/program.json: has a sample that is not the prediction"):
+        sidecar.check_predictions(*_responses(tmp_path / "p", *shown))
+
+
+@pytest.mark.parametrize("samples", [1, "text", None, [1], [{}]])
+def test_what_is_no_sample_is_named(tmp_path, samples):
+    program, record = _responses(tmp_path / "p")
+    with pytest.raises(errors.UserError, match="has a sample that is not"):
+        sidecar.check_predictions(program, {**record, "samples": samples})
+
+
+def test_predictions_that_are_not_there_or_others_are_named(tmp_path):
+    program, record = _responses(tmp_path / "p")
+    path = program.with_name(sidecar.PREDICTIONS_NAME)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(errors.UserError, match="is not what program.sah predicted"):
+        sidecar.check_predictions(program, record)
+    path.unlink()
+    with pytest.raises(errors.UserError, match="cannot be read"):
+        sidecar.check_predictions(program, record)
 
 
 def test_views_are_optional_and_those_of_the_ledger(program):

@@ -45,6 +45,13 @@ def test_nobody_at_work_leaves_no_time(tmp_path):
 def test_no_folder_and_damaged_files_are_named(tmp_path):
     with pytest.raises(errors.UserError, match="none: is no folder"):
         status.read(tmp_path / "none")
-    (tmp_path / status.STUDY_NAME).write_text("{}")
-    with pytest.raises(errors.UserError, match="study.json: got something else"):
-        status.read(tmp_path)
+    for content in ("{}", "[" * 100_000, '{"points": 1e999}', '{"points": NaN}'):
+        (tmp_path / status.STUDY_NAME).write_text(content)
+        with pytest.raises(errors.UserError, match="study.json: got something else"):
+            status.read(tmp_path)
+
+
+def test_the_latest_are_the_last(tmp_path):
+    points = [f"p{number}" for number in range(status.LATEST + 2)]
+    rows.write_rows(tmp_path / rows.RESULTS_NAME, [_row(point) for point in points])
+    assert [row.point for row in status.read(tmp_path).latest] == points[2:]

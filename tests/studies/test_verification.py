@@ -1,13 +1,19 @@
 """Verification: whatever a rebuilt program does otherwise than its sidecar says is named."""
 
+import dataclasses
 import json
 
 import pytest
 
 from sah_jax import errors, numerics
 from sah_jax.studies import rows, sidecar, verification
+from sah_jax.tasks import predictions
 
 DATA = b"a program"
+LAYERS = [{"name": f"layer {layer}", "bits": 36, "ideal_bits": 35.25} for layer in range(2)]
+SAMPLES = [{"prompt": f"{number}?", "answer": f"{number}", "response": f"It is {number}."} for number in "78"]
+PREDICTIONS = predictions.write([sample["response"] for sample in SAMPLES])
+PREDICTED = sidecar.file_digest(PREDICTIONS.encode())
 FITTING = {
     "base_name": "nano", "base_digest": "cd", "family": "baseline", "adapted_digest": "ab",
     "bits": 72, "ideal_bits": 70.5, "portable": True, "unchanged": False, "num_params": 900,
@@ -15,7 +21,8 @@ FITTING = {
     "ledger": [["family", 8], ["termination", 64]],
     "scores": {"selection": [0.5, 0.1], "test": [0.25, 0.2]},
     "task_digest": "ef", "data": {"items": "12", "rule": "34"},
-    "predictions_sha256": {"selection": "00", "test": "01"},
+    "predictions_sha256": {"selection": "00", "test": PREDICTED}, "samples": SAMPLES,
+    "views": {"layer": LAYERS, "tensor": LAYERS[:1]},
 }
 
 
@@ -34,14 +41,19 @@ def _record() -> dict:
             "task": "nano_math", "task_digest": "ef", "data": {"items": "12", "rule": "34"},
             "num_test": 2, "performance": 0.25, "performance_stderr": 0.2,
             "selection_split": "selection", "num_selection": 3, "selection_performance": 0.5,
-            "selection_stderr": 0.1, "predictions_sha256": "01"},
+            "selection_stderr": 0.1, "predictions_sha256": PREDICTED},
+        "samples": SAMPLES, "views": {"layer": LAYERS, "tensor": LAYERS[:1]},
     }
+
+
+def _write(folder, record):
+    sidecar.write_folder(folder, DATA, record, PREDICTIONS)
 
 
 @pytest.fixture
 def verify(tmp_path, monkeypatch):
     """Verifies a program whose fresh process says what it is told to."""
-    sidecar.write_folder(tmp_path / "point", DATA, _record())
+    _write(tmp_path / "point", _record())
 
     def answer(said: dict | None, complaint: str = "") -> verification.Verdict:
         def lines(command, target, files, arguments, environment):
@@ -88,7 +100,7 @@ def test_a_fresh_process_computes_the_model_as_the_writer_did(tmp_path, monkeypa
     placed = {"mesh": "data=2,fsdp=1,tensor=1", "decode_mesh": "data=1,fsdp=1,tensor=2", "remat": "dots",
               "quantization": "int8"}
     record = _record() | {"profile": {**numerics.profile("float32"), **placed}}
-    sidecar.write_folder(tmp_path / "point", DATA, record)
+    _write(tmp_path / "point", record)
     told = []
     monkeypatch.setattr(verification.fresh, "lines", lambda *given: told.append(given) or iter(()))
     verification.verify_together([("", tmp_path / "point" / sidecar.PROGRAM_NAME)], print, {"A": "b"})
@@ -102,17 +114,19 @@ def test_a_fresh_process_computes_the_model_as_the_writer_did(tmp_path, monkeypa
 
 def test_the_model_that_is_given_counts_and_texts_are_no_programs(tmp_path, monkeypatch):
     program = tmp_path / "point" / sidecar.PROGRAM_NAME
-    sidecar.write_folder(program.parent, DATA, _record())
+    _write(program.parent, _record())
     told = []
     monkeypatch.setattr(verification.fresh, "lines", lambda *given: told.append(given) or iter(()))
     verification.verify_together([("elsewhere", program)], print, {})
     assert json.loads(told[0][2][verification.ORDERS_NAME])[0]["model"] == "elsewhere"
-    sidecar.write_folder(program.parent, DATA, _record() | {"family": sidecar.TEXTS, "tokens_digest": "ab"})
+    _write(program.parent, _record() | {"family": sidecar.TEXTS, "tokens_digest": "ab"})
     verdict = verification.verify("nano", program)
     assert not verdict.verified and "holds texts, expected a program" in verdict.reason
 
 
+ACCOUNTS = {"wall_time_s": 1.5, "train_flops": 2, "decode_flops": 3, "query_flops": 4, "reference_bits": 5}
 _ROW = {
+    "point": "p", "program": "points/p/program.sah", "script_bits": 2952, "verified": True, **ACCOUNTS,
     "experiment_name": "baseline", "dataset_name": "nano_math", "model_name": "nano", "performance": 0.25,
     "bits": 72, "seed": 0, "strategy_hparams": {}, "program_sha256": sidecar.file_digest(DATA),
     "portable": True, "unchanged": False,
@@ -131,11 +145,35 @@ _ROW = {
     ("adapted_digest", "ac"), ("base_digest", "ce"), ("numerics_digest", "0" * 64),
     ("task_digest", "ee"), ("portable", False), ("unchanged", True)])
 def test_a_row_that_is_not_what_the_sidecar_says_is_named(key, value):
-    rest = {"point": "p", "program": "points/p/program.sah", "script_bits": 0, "verified": True,
-            "wall_time_s": 1.0, "train_flops": 0, "decode_flops": 0, "query_flops": 0, "reference_bits": 0}
-    assert verification.row_difference(rows.Row(**_ROW, **rest), _record()) == ""
-    said = verification.row_difference(rows.Row(**{**_ROW, key: value}, **rest), _record())
+    assert verification.row_difference(rows.Row(**_ROW), _record()) == ""
+    said = verification.row_difference(rows.Row(**{**_ROW, key: value}), _record())
     assert said == f"{key} is {value} in the row and {_ROW[key]} in the sidecar"
+
+
+@pytest.mark.parametrize("key", sorted(ACCOUNTS))
+def test_what_a_point_took_is_as_its_sidecar_says(key):
+    record = _record() | {"accounts": ACCOUNTS}
+    assert verification.row_difference(rows.Row(**_ROW), record) == ""
+    row = rows.Row(**{**_ROW, key: ACCOUNTS[key] + 1})
+    assert verification.row_difference(row, record) == (
+        f"{key} is {ACCOUNTS[key] + 1} in the row and {ACCOUNTS[key]} in the sidecar")
+    assert verification.row_difference(row, _record()) == ""  # an older one does not say it
+
+
+def test_a_row_is_of_the_folder_of_its_program():
+    row = rows.Row(**{**_ROW, "point": "q"})
+    assert verification.row_difference(row, _record()) == (
+        "point is q in the row and its program's folder is p")
+
+
+def test_the_bits_of_scripts_are_those_of_the_family():
+    row = rows.Row(**{**_ROW, "script_bits": 0})
+    assert verification.row_difference(row, _record()) == (
+        "script_bits is 0 in the row and 2952 for programs like this")
+    lora = _record() | {"family": "lora", "unchanged": True}
+    row = rows.Row(**{**_ROW, "experiment_name": "lora", "unchanged": True})
+    assert verification.row_difference(row, lora) == ""
+    assert "2952 for" in verification.row_difference(dataclasses.replace(row, script_bits=2832), lora)
 
 
 @pytest.mark.parametrize("key, got", [
@@ -170,17 +208,61 @@ def test_widths_that_the_file_has_not_are_named(verify):
     assert verify(_said(widths=more)).reason.startswith("the bit widths of q/e were None when")
 
 
-def test_older_sidecars_claim_neither_widths_nor_parameters(verify, tmp_path):
+@pytest.mark.parametrize("views, name", [
+    ({"layer": [LAYERS[0] | {"bits": 41}, LAYERS[1] | {"bits": 31}], "tensor": LAYERS[:1]}, "layer, part 0"),
+    ({"layer": [LAYERS[0], LAYERS[1] | {"ideal_bits": 1.0}], "tensor": LAYERS[:1]}, "layer, part 1"),
+    ({"layer": [LAYERS[0], LAYERS[1] | {"name": "x"}], "tensor": LAYERS[:1]}, "layer, part 1"),
+    ({"layer": LAYERS}, "tensor, part 0"), ({"layer": LAYERS, "tensor": LAYERS}, "tensor, part 1"),
+    ({"layer": LAYERS, "tensor": LAYERS[:1], "token": LAYERS}, "token, part 0")])
+def test_bits_that_are_elsewhere_in_a_view_are_named(verify, tmp_path, views, name):
+    _write(tmp_path / "point", _record() | {"views": views})
+    said = verify(_said()).reason
+    assert said.startswith(f"in the view by {name} was ") and said.endswith("when it is read")
+
+
+def test_older_sidecars_claim_neither_widths_nor_views_nor_parameters(verify, tmp_path):
     record = _record()
-    del record["widths"], record["base"]["num_params"]
-    sidecar.write_folder(tmp_path / "point", DATA, record)
+    del record["widths"], record["views"], record["samples"], record["base"]["num_params"]
+    _write(tmp_path / "point", record)
     assert verify(_said()) == verification.Verdict(True)
 
 
 def test_other_responses_of_the_same_score_are_named(verify):
     verdict = verify(_said(predictions_sha256={"selection": "00", "test": "02"}))
     assert verdict.reason == "the responses to test items are others than when the file was written"
-    assert verify(_said(predictions_sha256={"selection": "03", "test": "01"})).verified
+    assert verify(_said(predictions_sha256={"selection": "03", "test": PREDICTED})).verified
+
+
+@pytest.mark.parametrize("samples", [
+    [SAMPLES[0], SAMPLES[1] | {"prompt": "9?"}], [SAMPLES[0], SAMPLES[1] | {"answer": "9"}], SAMPLES[:1]])
+def test_samples_of_other_items_are_named(verify, samples):
+    said = verify(_said(samples=samples)).reason
+    assert said.startswith("sample 1 was {'prompt': '8?', ") and said.endswith("when it is read")
+
+
+def test_a_sidecar_may_show_fewer_samples(verify, tmp_path):
+    _write(tmp_path / "point", _record() | {"samples": SAMPLES[:1]})
+    assert verify(_said()) == verification.Verdict(True)
+    assert verify(_said(samples=[SAMPLES[1]])).reason.startswith("sample 0 was")
+
+
+def _forge_response(folder):
+    forged = [SAMPLES[0] | {"response": "FORGED"}, SAMPLES[1]]
+    _write(folder, _record() | {"samples": forged})
+
+
+def _forge_predictions(folder):
+    (folder / sidecar.PREDICTIONS_NAME).write_text(PREDICTIONS.replace("7", "9"))
+
+
+@pytest.mark.parametrize("forge", [_forge_response, _forge_predictions])
+def test_forged_responses_are_refuted_alone_and_together(verify, tmp_path, forge):
+    forge(tmp_path / "point")
+    said = verify(_said())
+    assert not said.verified and "run the point again" in said.reason
+    settled, program = [], tmp_path / "point" / sidecar.PROGRAM_NAME
+    verification.verify_together([("", program)], lambda *one: settled.append(one), {})
+    assert settled == [(0, said)]
 
 
 @pytest.mark.parametrize("said", [_said(), None])
@@ -201,7 +283,7 @@ def together(tmp_path, monkeypatch):
     """Verifies three programs, the second without a sidecar, in a process that says what it is told to."""
     programs = [tmp_path / str(number) / sidecar.PROGRAM_NAME for number in range(3)]
     for program in programs:
-        sidecar.write_folder(program.parent, DATA, _record())
+        _write(program.parent, _record())
     sidecar.path_for(programs[1]).unlink()
 
     def answer(said: list[str]) -> tuple[list, bool]:
