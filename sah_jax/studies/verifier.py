@@ -70,13 +70,19 @@ class Verifier:
 
         def settle(number: int, verdict: verification.Verdict) -> None:
             settled.add(number)
-            self._settle(rows[number], checked(self._workdir, rows[number], verdict))
+            try:
+                self._settle(rows[number], checked(self._workdir, rows[number], verdict))
+            except errors.UserError as error:
+                self._failure = error
+                raise
 
         try:
             # Each finds its base model by the sidecar: a branch of the hub may move meanwhile.
             verification.verify_together([("", self._workdir / row.program) for row in rows], settle, {})
             reason = "the process that was to rebuild it said nothing of it"
         except errors.UserError as error:
+            if self._failure:  # a full disk, say: the process did what it should
+                raise
             reason = str(error)
         # Where the process broke down on one, the others have their own.
         left = [row for number, row in enumerate(rows) if number not in settled]
@@ -92,5 +98,8 @@ def checked(
     """Returns the verdict on a row, given that on its file: it says the same as the sidecar, too."""
     if not verdict.verified:
         return verdict
-    said = verification.row_difference(row, sidecar.read(workdir / row.program))
+    try:
+        said = verification.row_difference(row, sidecar.read(workdir / row.program))
+    except errors.UserError as error:
+        said = str(error)
     return verification.Verdict(not said, said)
