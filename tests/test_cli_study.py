@@ -1,10 +1,13 @@
 """`sah study`: which points it makes, and processes that it starts."""
 
-import pytest
+import dataclasses
 
-from sah_jax import cli
-from sah_jax.cli import study
-from sah_jax.studies import launchers, results, rows, status
+import pytest
+import row_template
+
+from sah_jax import cli, errors
+from sah_jax.cli import studies, study
+from sah_jax.studies import claims, launchers, results, rows, status
 
 CONFIG = """
 import ml_collections
@@ -36,6 +39,66 @@ def test_only_what_is_named_is_made(arguments, tmp_path, only, made):
     assert cli.main([*arguments, "--phase=make", f"--only={only}"]) == 0
     assert _pending(tmp_path) == made
     assert status.read(tmp_path / "work").total == 6
+
+
+@pytest.mark.parametrize("failures, said", [
+    ([], ""), (["2 of 6 points failed, the first: it diverged"],
+               "2 of 6 points failed, the first: it diverged; "),
+    (["it diverged", "another"], "2 failures, the first: it diverged; ")])
+def test_failures_are_told_also_where_the_report_fails(
+        arguments, tmp_path, monkeypatch, capsys, failures, said):
+    def make(values, workdir, console, told):
+        told += failures
+        rows.write_rows(workdir / rows.RESULTS_NAME, [])
+        return True
+
+    def full(*_, **__):
+        raise errors.UserError("report.html: the disk is full.")
+
+    (tmp_path / "work").mkdir()
+    monkeypatch.setattr(study, "_make", make)
+    monkeypatch.setattr(studies, "write_report", full)
+    assert cli.main(arguments) == 2
+    assert capsys.readouterr().err == (
+        f"sah study: {said}the report was not written: report.html: the disk is full.\n")
+    assert cli.main([*arguments, "--noreport"]) == (2 if failures else 0)
+
+
+@pytest.fixture
+def watched(tmp_path, monkeypatch):
+    """Watches a study of four points of which one is made, and lets time pass: a second a look."""
+    rows.write_rows(tmp_path / rows.RESULTS_NAME, [dataclasses.replace(row_template.TEMPLATE, point="a")])
+    status.write(tmp_path, {}, 4)
+    looks, read = [], status.read
+
+    def watch(happens):
+        def look(workdir):
+            looks.append(happens(len(looks), read(workdir)))
+            assert len(looks) < 1000
+            return looks[-1]
+
+        monkeypatch.setattr(status, "read", look)
+        monkeypatch.setattr(studies.time, "monotonic", lambda: len(looks))
+        monkeypatch.setattr(studies.time, "sleep", lambda _: None)
+        assert cli.main(["status", str(tmp_path), "--watch"]) == 0
+        return len(looks)
+
+    return watch
+
+
+WORKING = {"b": claims.Claim("host", 1, "1", "", 60.0)}
+
+
+@pytest.mark.parametrize("happens, looks, idle", [
+    (lambda look, found: found, 61, True),
+    # Somebody works, then nobody; a row comes, then none.
+    (lambda look, found: dataclasses.replace(found, working=WORKING if look < 100 else {}), 161, True),
+    (lambda look, found: dataclasses.replace(found, verified=1 + (look >= 40)), 101, True),
+    (lambda look, found: dataclasses.replace(found, verified=1 + 3 * (look >= 40)), 41, False),
+    (lambda look, found: dataclasses.replace(found, total=0), 1, False)])
+def test_watching_ends(watched, happens, looks, idle, capsys):
+    assert abs(watched(happens) - looks) <= 1
+    assert ("Nobody has worked on it for 60 seconds" in capsys.readouterr().out) == idle
 
 
 @pytest.mark.parametrize("flag", ["--list", "--dry_run"])

@@ -11,6 +11,9 @@ from sah_jax import errors
 from sah_jax.cli import common
 
 _LOOK_EVERY_S = 1.0
+_IDLE_S = 60.0
+"""So long may nothing happen while a study is watched: what is left may be nobody's, see `--only`."""
+
 
 def report(arguments: list[str]) -> None:
     """Writes the figures, tables and HTML page of a study's folder, and prints the tables."""
@@ -64,20 +67,41 @@ def write_report(workdir: str | None, console, *, add_script_bits: bool = True, 
 
 
 def status(arguments: list[str]) -> None:
-    """Shows how far a study is: points, who works on which, the latest, failures."""
+    """Shows how far a study is: points, who works on which, the latest, failures.
+
+    With --watch it goes on until every point is made or has failed, or nobody has worked on it for a minute.
+    """
     values = flags.FlagValues()
-    flags.DEFINE_bool("watch", False, "Go on until every point is made or has failed.", flag_values=values)
+    flags.DEFINE_bool(
+        "watch", False, "Go on until every point is made or has failed, or nobody works.", flag_values=values)
     (workdir,) = common.parse(status, values, arguments, ["WORKDIR"])
     console = common.console()
     if values.watch:
-        # Also while its jobs still wait for a machine, and nobody is at work.
-        watch(pathlib.Path(workdir), console, lambda found: bool(found.working) or (
-            found.verified + len(found.failed) < found.total))
+        _watch_to_the_end(pathlib.Path(workdir), console)
         return
     from sah_jax.reports import status as page_lib
     from sah_jax.studies import status as status_lib
 
     console.print(page_lib.page(status_lib.read(pathlib.Path(workdir))))
+
+
+def _watch_to_the_end(workdir: pathlib.Path, console) -> None:
+    """Shows how far a study is until it is finished, or nothing has happened for a while, which is said."""
+    before, since, idle = None, time.monotonic(), False
+
+    def goes_on(found) -> bool:
+        nonlocal before, since, idle
+        if found.working or found != before:
+            before, since = found, time.monotonic()
+        left = found.verified + len(found.failed) < found.total
+        idle = left and not found.working and time.monotonic() - since >= _IDLE_S
+        return not idle and (left or bool(found.working))
+
+    watch(workdir, console, goes_on)
+    if idle:
+        console.print(
+            f"Nobody has worked on it for {_IDLE_S:.0f} seconds. sah study or sah search goes on with it.",
+            highlight=False, soft_wrap=True)
 
 
 def watch(workdir: pathlib.Path, console, goes_on: Callable) -> None:

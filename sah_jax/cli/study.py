@@ -51,12 +51,15 @@ def study(arguments: list[str]) -> None:
         first, failures = phases.run(arguments, workdir, console, values.lease)
     else:
         first = _make(values, workdir, console, failures)
+    told = failures if len(failures) < 2 else [f"{len(failures)} failures, the first: {failures[0]}"]
     # Also where some points failed: the others are there.
     if values.report and first and not values.phase and (workdir / rows.RESULTS_NAME).is_file():
-        studies.write_report(values.workdir, console)
-    if failures:
-        raise errors.UserError(failures[0] if len(failures) == 1 else (
-            f"{len(failures)} failures, the first: {failures[0]}"))
+        try:
+            studies.write_report(values.workdir, console)
+        except errors.UserError as error:
+            told = [*told, f"the report was not written: {error}"]
+    if told:
+        raise errors.UserError("; ".join(told))
 
 
 def _list(values: flags.FlagValues, workdir: pathlib.Path | None) -> None:

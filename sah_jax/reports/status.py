@@ -20,7 +20,7 @@ def page(status: status_lib.Status) -> rich.console.RenderableType:
         line = rich.table.Table.grid()  # a bar by itself does not end its line
         line.add_row(rich.progress_bar.ProgressBar(total=status.total, completed=done, width=60))
         parts.append(line)
-    words = [f"{status.verified} of {status.total or 'some'} points verified"]
+    words = [f"{status.verified}{f' of {status.total}' if status.total else ''} points verified"]
     words += [f"{number} {what}" for number, what in (
         (status.pending, "wait for their verdict"), (len(status.failed), "failed")) if number]
     if (left := status.left_s) is not None:

@@ -20,7 +20,7 @@ class Status:
     """How far a study is.
 
     Attributes:
-      total: the points of its last config; 0 where that is not known.
+      total: the points of its last config; 0 where that is not known, or fewer than there are by now.
       verified, refuted: the points that have a verdict.
       pending: made, and without one.
       failed: for each point that could not be made or was refuted, why.
@@ -40,10 +40,10 @@ class Status:
 
     @property
     def left_s(self) -> float | None:
-        """How long the rest takes at this pace with the processes of now; None where nobody works."""
+        """How long the rest takes at this pace with the processes of now; None where that is not known."""
         left = max(self.total - self.verified - len(self.failed), 0)
         processes = len({(one.host, one.process) for one in self.working.values()})
-        return left * self.mean_s / processes if processes and self.mean_s else None
+        return left * self.mean_s / processes if processes and self.mean_s and self.total else None
 
 
 def write(workdir: pathlib.Path, config: dict, total: int) -> None:
@@ -74,6 +74,8 @@ def read(workdir: pathlib.Path) -> Status:
         total = int(json.loads(path.read_text(encoding="utf-8"))["points"]) if path.is_file() else 0
     except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise errors.UserError(f"{path}: got something else ({error!r}); run the study again.") from error
+    if total < len({row.point for row in (*files.rows, *files.pending)} | files.failed.keys()):
+        total = 0  # what is there is of other configs, too
     times = [row.wall_time_s for row in files.rows]
     return Status(
         total=total, verified=sum(row.verified for row in files.rows),

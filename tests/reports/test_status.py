@@ -2,7 +2,9 @@
 
 import io
 
+import pytest
 import rich.console
+import rich.progress_bar
 import row_template
 
 from sah_jax.reports import status as page_lib
@@ -27,4 +29,13 @@ def test_the_page_says_how_far_it_is_and_who_works():
 
 def test_what_is_not_known_is_left_out():
     said = _said(total=0, pending=0, failed={}, working={}, latest=())
-    assert said == "2 of some points verified\n"
+    assert said == "2 points verified\n"
+
+
+@pytest.mark.parametrize("failed, share", [({}, 0.25), ({"e": "it diverged"}, 0.5)])
+def test_the_bar_is_as_long_as_what_needs_no_more_work(failed, share):
+    bar = _said(total=4, verified=1, failed=failed, working={}, latest=()).splitlines()[0]
+    plain = rich.progress_bar.ProgressBar(total=4, completed=4 * share, width=60)
+    out = io.StringIO()
+    rich.console.Console(file=out, width=120).print(plain)
+    assert bar.rstrip() == out.getvalue().rstrip() and 0 < len(bar.rstrip()) <= 60

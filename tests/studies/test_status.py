@@ -51,6 +51,14 @@ def test_no_folder_and_damaged_files_are_named(tmp_path):
             status.read(tmp_path)
 
 
+@pytest.mark.parametrize("total, known", [(9, 9), (5, 5), (4, 0), (1, 0)])
+def test_a_total_below_what_is_there_is_none(workdir, total, known):
+    status.write(workdir, {}, total)
+    found = status.read(workdir)
+    # Two verified, one refuted, one pending, one failed.
+    assert found.total == known and (found.left_s is not None) == bool(known)
+
+
 def test_the_latest_are_the_last(tmp_path):
     points = [f"p{number}" for number in range(status.LATEST + 2)]
     rows.write_rows(tmp_path / rows.RESULTS_NAME, [_row(point) for point in points])
