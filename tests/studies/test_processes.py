@@ -28,9 +28,13 @@ import ml_collections
 def get_config():
     return ml_collections.ConfigDict({{
         "models": ("nano",), "dtype": "float32", "tasks": ("nano_math",),
-        "seeds": tuple(range({POINTS // 2})),
+        "seeds": tuple(range({POINTS // 4})),
         "num_selection": 2, "num_test": 2, "selection": "selection", "check": False,
-        "families": {{"icl": ({{"num_examples": 1}},), "urial": ({{}},)}}}})
+        # Two lanes a step, and a checkpoint after each, so that kills come amid fits.
+        "fit_tokens": 384, "checkpoint_every": 1,
+        "families": {{"icl": ({{"num_examples": 1}},), "urial": ({{}},), "lora": tuple(
+            {{"rank": 1, "bits_per_weight": 2, "learning_rate": rate, "num_examples": 8, "batch_size": 2,
+              "max_tokens": 96}} for rate in (5e-3, 1e-3))}}}})
 """
 
 
@@ -75,7 +79,10 @@ def test_a_study_of_killed_processes_is_that_of_one_left_in_peace(start, tmp_pat
     found, expected = (rows.read_rows(folder / rows.RESULTS_NAME) for folder in (workdir, tmp_path / "quiet"))
     key = lambda row: (row.point, row.program_sha256, row.adapted_digest, row.performance, row.verified)
     assert sorted(map(key, found)) == sorted(map(key, expected)) and all(row.verified for row in found)
-    assert len({row.point for row in found}) == len(found) == POINTS // 2 * 2
+    assert len({row.point for row in found}) == len(found) == POINTS // 4 * 4
+    # That is, of fits that were made together.
+    lanes = [sidecar.read(workdir / row.program)["lanes"] for row in found if row.experiment_name == "lora"]
+    assert lanes == [2] * (POINTS // 4 * 2)
     for row in found:
         program = workdir / row.program
         assert sidecar.file_digest(program.read_bytes()) == row.program_sha256
