@@ -24,6 +24,16 @@ def main_methods(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.experiment_name not in NOT_MAIN]
 
 
+METHODS = {"main": main_methods, "all": list}
+"""Sets of families, and what chooses their rows: those of the paper's main figures, and all."""
+
+
+def method_sets(rows: Sequence[Row]) -> dict[str, Sequence[Row]]:
+    """Returns the rows of each of `METHODS`, all first; without the main ones where those are all."""
+    main = main_methods(rows)
+    return {"all": rows} | ({"main": main} if len(main) < len(rows) else {})
+
+
 @dataclasses.dataclass(frozen=True)
 class ShareOfBest:
     """How many bits reach a share of a cell's best score.

@@ -1,6 +1,6 @@
 """What is derived from frontiers, as the tables of a study's page: each number with its witness."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sah_jax.complexity import derived, frontier, lineages
@@ -14,10 +14,9 @@ def tables(
     rows: Sequence[Row], anchors: anchors_lib.Anchors, known: Sequence[lineages.Lineage], *,
     add_script_bits: bool = True,
 ) -> dict[str, list[dict[str, Any]]]:
-    """Returns shares of the best scores, reductions and differences of stages, where rows have any."""
+    """Returns shares of the best scores and differences of stages, where rows have any."""
     return {
         "shares": _shares(rows, anchors, add_script_bits),
-        "reductions": _reductions(rows, anchors, known, add_script_bits),
         "differences": _differences(rows, anchors, known, add_script_bits)}
 
 
@@ -35,15 +34,20 @@ def _shares(
             for task, own in lines.items()]
 
 
-def _reductions(
-    rows: Sequence[Row], anchors: anchors_lib.Anchors, known: Sequence[lineages.Lineage],
-    add_script_bits: bool,
+def reductions(
+    sets: Mapping[str, Sequence[Row]], anchors: anchors_lib.Anchors, known: Sequence[lineages.Lineage], *,
+    add_script_bits: bool = True,
 ) -> list[dict[str, Any]]:
-    return [
-        {"lineage": one.lineage, "task": one.task, "best": anchors.link(one.best, one.best_bits),
+    """Returns a line a lineage, task and set of methods, as `derived.method_sets` gives them."""
+    lines = [
+        {"methods": methods, "lineage": one.lineage, "task": one.task,
+         "best": anchors.link(one.best, one.best_bits),
          "matching": one.matching and anchors.link(one.matching, one.matching_bits),
          "factor": one.factor}
+        for methods, rows in sets.items()
         for one in derived.reductions(rows, known, add_script_bits=add_script_bits)]
+    order = list(dict.fromkeys((line["lineage"], line["task"]) for line in lines))
+    return sorted(lines, key=lambda line: order.index((line["lineage"], line["task"])))
 
 
 def _differences(

@@ -8,12 +8,9 @@ from sah_jax.complexity import bands, derived, frontier, lineages
 
 Row = frontier.Row
 
-METHODS = {"main": derived.main_methods, "all": list}
-"""Sets of families: those of the paper's main figures, and all."""
-
 
 def frontiers(rows: Sequence[Row], *, add_script_bits: bool = True) -> list[dict[str, Any]]:
-    """Returns the frontier of every cell, once for each set of `METHODS`.
+    """Returns the frontier of every cell, once for each set of `derived.METHODS`.
 
     Returns:
       Objects {model, task, methods, interval_level, points}, points by length: {bits, performance, interval,
@@ -23,7 +20,7 @@ def frontiers(rows: Sequence[Row], *, add_script_bits: bool = True) -> list[dict
       system reports it.
     """
     found, intervals = [], bands.Intervals(rows)
-    for methods, choose in METHODS.items():
+    for methods, choose in derived.METHODS.items():
         for (model, task), own in frontier.group_cells(choose(rows)).items():
             points = frontier.pareto(own, add_script_bits=add_script_bits)
             found.append({
@@ -36,7 +33,7 @@ def derivations(
     rows: Sequence[Row], known: Sequence[lineages.Lineage] = lineages.KNOWN, *,
     add_script_bits: bool = True,
 ) -> dict[str, Any]:
-    """Returns the derived quantities, each list once for each set of `METHODS`.
+    """Returns the derived quantities, each list once for each set of `derived.METHODS`.
 
     Returns:
       `script_bits`, whether lengths count the script; and lists: `shares_of_best`, `reductions`,
@@ -44,7 +41,7 @@ def derivations(
     """
     found: dict[str, Any] = {
         "script_bits": add_script_bits, "shares_of_best": [], "reductions": [], "differences": []}
-    for methods, choose in METHODS.items():
+    for methods, choose in derived.METHODS.items():
         own = choose(rows)
         for one in derived.shares_of_best(own, add_script_bits=add_script_bits):
             found["shares_of_best"].append({

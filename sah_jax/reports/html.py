@@ -67,7 +67,7 @@ def render(
       ValueError: a figure is neither PNG nor SVG.
     """
     rows = [*(program.row for program in programs), *reported_rows]
-    anchors = anchors_lib.Anchors(rows)
+    anchors, sets = anchors_lib.Anchors(rows), derived.method_sets(rows)
     chosen = {anchors.of(row) for row in frontier.pareto(rows, add_script_bits=add_script_bits)}
     return pages.render(
         "report.html.j2",
@@ -82,7 +82,10 @@ def render(
         images=[{"name": name, "uri": _data_uri(name, content)} for name, content in figures.items()],
         complexity=[_pivot(task, table, anchors)
                     for task in dict.fromkeys(entry.task for entry in table)],
-        derivations=_derivations(rows, anchors, known, add_script_bits),
+        left_out=", ".join(dict.fromkeys(style.family_style(one).label for one in derived.NOT_MAIN)),
+        reductions=derived_page.reductions(sets, anchors, known, add_script_bits=add_script_bits),
+        derivations={methods: derived_page.tables(own, anchors, known, add_script_bits=add_script_bits)
+                     for methods, own in sets.items()},
         most_parts=sidecar.MAX_VIEW_PARTS,
         points=[_line(row, anchors, chosen, add_script_bits) for row in rows],
         entries=_entries(programs, anchors, chosen))
@@ -115,17 +118,6 @@ def _pivot(
 
 def _witness(entry: tables.Complexity, anchors: anchors_lib.Anchors) -> dict[str, Any] | None:
     return entry.witness and anchors.link(entry.witness, entry.bits)
-
-
-def _derivations(
-    rows: Sequence[frontier.Row], anchors: anchors_lib.Anchors, known: Sequence[lineages.Lineage],
-    add_script_bits: bool,
-) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Returns what is derived, of all methods and, if there are others, of the paper's main ones."""
-    main = derived.main_methods(rows)
-    sets = {"all methods": rows} | ({"the paper's main methods": main} if len(main) < len(rows) else {})
-    return {methods: derived_page.tables(own, anchors, known, add_script_bits=add_script_bits)
-            for methods, own in sets.items()}
 
 
 def _line(

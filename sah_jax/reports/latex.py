@@ -17,33 +17,38 @@ def tables(
 ) -> dict[str, str]:
     """Returns the tables of a report by name; those without lines are left out.
 
+    Shares and reductions are of each of `derived.method_sets`; reductions so with and without full
+    fine-tuning.
+
     Args:
       rows: the points.
       complexity: of them, see `tables.complexity_table`.
       known: the lineages that models may be of.
       add_script_bits: whether a length counts the script.
     """
-    shares = derived.shares_of_best(derived.main_methods(rows), add_script_bits=add_script_bits)
+    sets = derived.method_sets(rows)
     lines = {
         "complexity": (
-            ("Task", "Model", "Score", "Bits", "Family", "Test score"),
+            ("Task", "Model", "Score", "Bits, all methods", "Family", "Test score"),
             [(one.task, one.model, tables_lib.format_level(one), *(
                 (_bits(one.bits), tables_lib.format_family(one.witness),
                  tables_lib.format_estimate(one.witness)) if one.witness else ("not reached", "", "")))
              for one in complexity]),
         "shares": (
-            ("Task", "Model", "Share of best", "Score", "Bits", "Family"),
-            [(one.task, one.model, f"{one.share:.0%}", style.format_score(one.score), _bits(one.bits),
-              tables_lib.format_family(one.witness)) for one in shares]),
+            ("Methods", "Task", "Model", "Share of best", "Score", "Bits", "Family"),
+            [(methods, one.task, one.model, f"{one.share:.0%}", style.format_score(one.score),
+              _bits(one.bits), tables_lib.format_family(one.witness)) for methods, own in sets.items()
+             for one in derived.shares_of_best(own, add_script_bits=add_script_bits)]),
         "reductions": (
-            ("Model", "Task", "Best pre-trained", "Score", "Family", "Post-trained", "Score", "Family",
-             "Reduction"),
-            [(one.lineage, one.task, _bits(one.best_bits), style.format_score(one.best.performance),
-              tables_lib.format_family(one.best), *(
+            ("Methods", "Model", "Task", "Best pre-trained", "Score", "Family", "Post-trained", "Score",
+             "Family", "Reduction"),
+            [(methods, one.lineage, one.task, _bits(one.best_bits),
+              style.format_score(one.best.performance), tables_lib.format_family(one.best), *(
                   (_bits(one.matching_bits), style.format_score(one.matching.performance),
-                   tables_lib.format_family(one.matching), f"{one.factor:,.1f}x") if one.matching
+                   tables_lib.format_family(one.matching), _factor(one.factor)) if one.matching
                   else ("not reached", "", "", "")))
-             for one in derived.reductions(rows, known, add_script_bits=add_script_bits)]),
+             for methods, own in sets.items()
+             for one in derived.reductions(own, known, add_script_bits=add_script_bits)]),
     }
     return {name: table(header, own) for name, (header, own) in lines.items() if own}
 
@@ -64,3 +69,7 @@ def escape(text: str) -> str:
 
 def _bits(bits: int) -> str:
     return f"{bits:,}"
+
+
+def _factor(factor: float | None) -> str:
+    return "" if factor is None else f"{factor:,.1f}x"

@@ -1,6 +1,7 @@
 """How families and views look and are called: the colours of the reference's figures."""
 
 import dataclasses
+import math
 
 INFERENCE_CONTROL = "Inference-Control"
 PARAMETRIC = "Parametric"
@@ -93,6 +94,20 @@ def format_interval(low: float, high: float) -> str:
     """Formats an interval of scores, both ends to the same decimals."""
     decimals = _decimals(max(abs(low), abs(high)))
     return f"{low:.{decimals}f} to {high:.{decimals}f}"
+
+
+def format_factor(factor: float) -> str:
+    """Formats how many times something is longer, to three significant digits."""
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
+        # What rounds up to the unit is written in it.
+        if factor >= 0.9995 * size:
+            return f"{_three_digits(factor / size)}{unit}"
+    return _three_digits(factor)
+
+
+def _three_digits(number: float) -> str:
+    rounded = float(f"{number:.3g}")
+    return f"{rounded:,.{max(0, 2 - math.floor(math.log10(rounded)))}f}" if rounded else "0"
 
 
 def format_bytes(bits: int) -> str:

@@ -47,7 +47,7 @@ def test_all_that_differs_is_in_one_sentence():
 
 
 def test_reported_programs_of_no_bits_are_told_unless_they_code_nothing():
-    none = page_programs.reported_row(3, 0, 0.75, experiment_name="icl", script_bits=5)
+    none = page_programs.reported_row(3, 0, 0.75, experiment_name="icl", script_bits=50)
     said = lambda *rows, **how: [one for one in doubts.sentences([*ROWS, *rows], **how) if "0 bits" in one]
     assert said(none, dataclasses.replace(none, point="r:2", performance=0.1)) == [
         "2 reported points of ICL have 0 bits, though such programs code something: their lengths were "

@@ -70,15 +70,18 @@ def test_the_lead_says_what_is_true_of_the_rows(rows):
 def test_derived_quantities_link_to_their_witnesses():
     text = _render()
     # Of the reported and our own rows the shortest that reaches 0.8 · 0.6 is "long", 0.9 · 0.6 "full".
-    shares = _section(text, "Bits to a share of the best score")
+    shares = _section(text, "Bits to a share of the best score, of all methods")
     nano = re.search(r'<td class="name">nano</td>.*?</tr>', shares, re.DOTALL)[0]
     assert re.findall(r'href="#(.*?)">([\d,]+) bits', nano) == [
         ("program-2", "8,400"), ("program-3", "72,400"), ("program-3", "72,400"), ("program-3", "72,400")]
     reduction = _section(text, "Reduction by post-training")
-    assert re.findall(r'href="#(.*?)">([\d,]+) bits', reduction) == [
-        ("program-3", "72,400"), ("program-4", "480")]
-    assert f"{72400 / 480:.1f} ×" in reduction
-    differences = html_lib.unescape(_section(text, "Difference of stages"))
+    # With and without full fine-tuning, side by side.
+    link = r'.*?"#(.*?)">([\d,]+) bits'
+    assert re.findall(f"<td>(all|main)</td>{link}{link}", reduction, re.DOTALL) == [
+        ("all", "program-3", "72,400", "program-4", "480"),
+        ("main", "program-2", "8,400", "program-4", "480")]
+    assert f"{72400 / 480:.1f} ×" in reduction and f"{8400 / 480:.1f} ×" in reduction
+    differences = html_lib.unescape(_section(text, "Difference of stages, of all methods"))
     # Ours is not known below 1,200 bits, where the random model has a program of 0.1.
     assert "nano − random" in differences and "-0.100" in differences and "+0.500" in differences
     assert '<a href="#row-6">4,800 bits</a>' in differences
@@ -86,12 +89,16 @@ def test_derived_quantities_link_to_their_witnesses():
 
 def test_the_papers_main_methods_are_derived_from_too():
     text = _render()
-    main = text[text.index("The same of the paper&#39;s main methods"):]
-    reduction = _section(main, "Reduction by post-training")
-    assert re.findall(r'href="#(.*?)">([\d,]+) bits', reduction) == [
-        ("program-2", "8,400"), ("program-4", "480")]
+    main = text[text.index("The same of the paper's main methods"):]
+    shares = _section(main, "Bits to a share of the best score, of the paper&#39;s main methods")
+    nano = re.search(r'<td class="name">nano</td>.*?</tr>', shares, re.DOTALL)[0]
+    assert set(re.findall(r'href="#(.*?)">([\d,]+) bits', nano)) == {
+        ("row-6", "4,800"), ("program-2", "8,400")}
+    assert "leave\nout Full fine-tuning, LM head, Phase one, Phase two, Combined." in text
     without = [program for program in PROGRAMS if program.row.experiment_name != "full"]
-    assert "The same of" not in _render(without, [])
+    text = _render(without, [])
+    assert "The same of" not in text and "main methods" not in text.split("<h2>Derived</h2>")[1]
+    assert re.findall("<td>(all|main)</td>", text) == ["all"]
 
 
 def test_where_nothing_counts_nothing_is_derived():
@@ -130,7 +137,7 @@ def test_a_program_of_zeros_is_said_to_be_the_base_model_wherever_it_stands():
     text = _render([zeros, base], [])
     said = "all zero: the base model"
     assert f"· {said}" in re.search(r'<details class="point" id="program-1">.*?</summary>', text, re.S)[0]
-    for heading in ("arithmetic", "Bits to a share of the best score", "Points"):
+    for heading in ("arithmetic", "Bits to a share of the best score, of all methods", "Points"):
         assert f"LoRA ({said})" in _section(text, heading)
     assert "Baseline (" not in text
     points = html_page.check_loads_nothing(text).blocks[0]["rows"]

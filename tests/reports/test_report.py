@@ -165,6 +165,14 @@ def test_bytes_are_readable(bits, text):
     assert style.format_bytes(bits) == text
 
 
+@pytest.mark.parametrize(("factor", "text"), [
+    (16_667_201.2, "16.7M"), (9374.04, "9,370"), (992.4, "992"), (1186.2, "1,190"), (1.0855, "1.09"),
+    (20.0, "20.0"), (0.0456, "0.0456"), (999.6, "1,000"), (999_400.0, "999,000"), (999_600.0, "1.00M"),
+    (2.5e9, "2.50G"), (999.9e6, "1.00G"), (3e13, "30.0T"), (0.0, "0")])
+def test_factors_have_three_digits(factor, text):
+    assert style.format_factor(factor) == text
+
+
 def test_reports_do_not_import_jax():
     code = ("import sys; from sah_jax.reports import report; "
             "sys.exit('jax' in sys.modules)")

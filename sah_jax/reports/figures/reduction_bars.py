@@ -83,8 +83,8 @@ def _draw_lengths(axes: mpl_axes.Axes, own: Sequence[derived.Reduction]) -> None
     axes.yaxis.set_minor_formatter(mpl_ticker.NullFormatter())
     axes.set_ylabel(scales.LENGTH_LABEL, fontsize=9, color=style.INK)
     axes.set_xticks(range(len(own)), [
-        labels.short(one.lineage) + (f"\n{one.factor:,.1f}× shorter" if one.factor else "") for one in own],
-        parse_math=False)
+        labels.short(one.lineage) + (f"\n{style.format_factor(one.factor)}× shorter" if one.factor else "")
+        for one in own], parse_math=False)
     for place, one in enumerate(own):
         for side, bits, color in ((-1, one.best_bits, _BEFORE), (1, one.matching_bits, _AFTER)):
             center = place + side * _WIDTH / 4
