@@ -73,7 +73,7 @@ class Verifier:
             try:
                 self._settle(rows[number], checked(self._workdir, rows[number], verdict))
             except errors.UserError as error:
-                self._failure = error
+                self._failure = error  # a full disk, say: the process did what it should
                 raise
 
         try:
@@ -81,8 +81,6 @@ class Verifier:
             verification.verify_together([("", self._workdir / row.program) for row in rows], settle, {})
             reason = "the process that was to rebuild it said nothing of it"
         except errors.UserError as error:
-            if self._failure:  # a full disk, say: the process did what it should
-                raise
             reason = str(error)
         # Where the process broke down on one, the others have their own.
         left = [row for number, row in enumerate(rows) if number not in settled]

@@ -120,6 +120,7 @@ def test_a_row_that_is_not_what_the_sidecar_says_is_refuted_whatever_the_process
 
 def test_what_settling_raises_is_told_to_who_waits(tmp_path, monkeypatch):
     def settle(row, verdict):
+        assert verdict == FINE
         raise errors.UserError("the disk is full")
 
     monkeypatch.setattr(verification, "verify_together", lambda programs, settle, _: settle(0, FINE))
@@ -127,3 +128,12 @@ def test_what_settling_raises_is_told_to_who_waits(tmp_path, monkeypatch):
     worker.submit(study_folder.write_point(tmp_path, "a", 3))
     with pytest.raises(errors.UserError, match="the disk is full"):
         worker.finish()
+
+
+@pytest.mark.parametrize("content", ["{", ""])
+def test_a_sidecar_that_is_damaged_meanwhile_verifies_nothing(tmp_path, content):
+    row = study_folder.write_point(tmp_path, "a", 3)
+    assert verifier.checked(tmp_path, row, FINE) == FINE
+    (tmp_path / "points" / "a" / "program.json").write_text(content)
+    verdict = verifier.checked(tmp_path, row, FINE)
+    assert not verdict.verified and "is not a sidecar" in verdict.reason
