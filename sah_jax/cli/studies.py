@@ -53,6 +53,7 @@ def report(arguments: list[str]) -> None:
 
 def write_report(workdir: str | None, console, *, add_script_bits: bool = True, **options) -> None:
     """Writes a report, see `sah_jax.reports.report`, and prints its tables."""
+    from sah_jax.complexity import lineages
     from sah_jax.reports import report as report_lib
     from sah_jax.reports import tables
 
@@ -60,7 +61,8 @@ def write_report(workdir: str | None, console, *, add_script_bits: bool = True, 
     # Of another system's rows there may be thousands.
     own = [row for row in found.rows if not row.reported]
     tables.print_results(own, console, add_script_bits=add_script_bits)
-    tables.print_complexity(found.rows, console, add_script_bits=add_script_bits)
+    tables.print_complexity(
+        found.rows, console, known=options.get("known", lineages.KNOWN), add_script_bits=add_script_bits)
     for said in found.doubts:
         console.print(said, soft_wrap=True, highlight=False, markup=False)
     console.print(f"report: {found.html.resolve()}", soft_wrap=True, highlight=False)

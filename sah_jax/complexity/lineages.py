@@ -4,6 +4,7 @@ What the paper compares. A lineage is known by the names of its models in rows.
 """
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 
 from sah_jax import errors
 
@@ -44,6 +45,21 @@ KNOWN = (
     Lineage("nano", "nano-step0", "nano", "nano-chat", ("nano-step200", "nano-step800")),
 )
 """The paper's (its names), and the models that come with the package."""
+
+def in_order(models: Iterable[str], known: Sequence[Lineage] = KNOWN) -> list[str]:
+    """Returns models once each; those of one lineage together and in the order of their training.
+
+    A lineage stands where the first of its models does, and so does a model of none.
+    """
+    found = dict.fromkeys(models)
+    # Of two lineages that a model is of the later is meant.
+    lineage_of = {stage: lineage for lineage in known for stage in lineage.stages}
+    ordered = {}
+    for model in found:
+        stages = lineage_of[model].stages if model in lineage_of else (model,)
+        ordered |= dict.fromkeys(stage for stage in stages if stage in found)
+    return list(ordered)
+
 
 PAPER_NAMES = {
     "SmolLM3-3B-step0-seed6": "smollm3-step0",

@@ -16,16 +16,27 @@ def tables(
 ) -> dict[str, list[dict[str, Any]]]:
     """Returns shares of the best scores and differences of stages, where rows have any."""
     return {
-        "shares": _shares(rows, anchors, add_script_bits),
+        "shares": _shares(rows, anchors, known, add_script_bits),
         "differences": _differences(rows, anchors, known, add_script_bits)}
 
 
+def shares(
+    rows: Sequence[Row], known: Sequence[lineages.Lineage], *, add_script_bits: bool = True
+) -> list[derived.ShareOfBest]:
+    """Returns the shares of best scores by task, and of a task by model in the order of their training."""
+    models = lineages.in_order((row.model_name for row in rows), known)
+    tasks = list(dict.fromkeys(row.dataset_name for row in rows))
+    return sorted(derived.shares_of_best(rows, add_script_bits=add_script_bits),
+                  key=lambda one: (tasks.index(one.task), models.index(one.model)))
+
+
 def _shares(
-    rows: Sequence[Row], anchors: anchors_lib.Anchors, add_script_bits: bool
+    rows: Sequence[Row], anchors: anchors_lib.Anchors, known: Sequence[lineages.Lineage],
+    add_script_bits: bool,
 ) -> list[dict[str, Any]]:
     """Returns one table a task, with a line a model and a column a share."""
     lines: dict[str, dict[str, dict[str, Any]]] = {}
-    for one in derived.shares_of_best(rows, add_script_bits=add_script_bits):
+    for one in shares(rows, known, add_script_bits=add_script_bits):
         line = lines.setdefault(one.task, {}).setdefault(one.model, {"model": one.model, "cells": []})
         line["cells"].append(anchors.link(one.witness, one.bits))
         # The shares rise, so that the best is the last.

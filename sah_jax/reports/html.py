@@ -78,7 +78,7 @@ def render(
             "reported": len(reported_rows), "models": len({row.model_name for row in rows}),
             "tasks": len({row.dataset_name for row in rows})},
         warnings=doubts.sentences(rows, add_script_bits=add_script_bits),
-        figure=page_data.figure(rows, anchors, add_script_bits=add_script_bits),
+        figure=page_data.figure(rows, anchors, known, add_script_bits=add_script_bits),
         images=[{"name": name, "uri": _data_uri(name, content)} for name, content in figures.items()],
         complexity=[_pivot(task, table, anchors)
                     for task in dict.fromkeys(entry.task for entry in table)],

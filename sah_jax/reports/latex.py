@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sah_jax.complexity import derived, frontier, lineages
-from sah_jax.reports import style
+from sah_jax.reports import derived_page, style
 from sah_jax.reports import tables as tables_lib
 
 _SPECIAL = {
@@ -38,7 +38,7 @@ def tables(
             ("Methods", "Task", "Model", "Share of best", "Score", "Bits", "Family"),
             [(methods, one.task, one.model, f"{one.share:.0%}", style.format_score(one.score),
               _bits(one.bits), tables_lib.format_family(one.witness)) for methods, own in sets.items()
-             for one in derived.shares_of_best(own, add_script_bits=add_script_bits)]),
+             for one in derived_page.shares(own, known, add_script_bits=add_script_bits)]),
         "reductions": (
             ("Methods", "Model", "Task", "Best pre-trained", "Score", "Family", "Post-trained", "Score",
              "Family", "Reduction"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from matplotlib import markers, transforms
 
-from sah_jax.complexity import bands, derived, frontier
+from sah_jax.complexity import bands, derived, frontier, lineages
 from sah_jax.reports import anchors as anchors_lib
 from sah_jax.reports import pages, style, tables
 
@@ -21,13 +21,15 @@ _MARKER_UNITS = 100
 
 
 def figure(
-    rows: Sequence[Row], anchors: anchors_lib.Anchors, *, add_script_bits: bool = True
+    rows: Sequence[Row], anchors: anchors_lib.Anchors, known: Sequence[lineages.Lineage] = lineages.KNOWN, *,
+    add_script_bits: bool = True,
 ) -> dict[str, Any]:
     """Returns the data of the figure, which is JSON.
 
     Args:
       rows: the points of any number of cells.
       anchors: where the page tells of them.
+      known: the lineages that models may be of, whose stages stand in the order of their training.
       add_script_bits: whether lengths count the script at first.
 
     Returns:
@@ -38,7 +40,7 @@ def figure(
     """
     intervals = bands.Intervals(rows)
     tasks = list(dict.fromkeys(row.dataset_name for row in rows))
-    models = list(dict.fromkeys(row.model_name for row in rows))
+    models = lineages.in_order((row.model_name for row in rows), known)
     looks = _looks(rows)
     main = derived.main_methods(rows)
     is_main = set(map(id, main))

@@ -86,7 +86,7 @@ def write_report(
     folder = workdir / REPORT_FOLDER if out is None else pathlib.Path(out)
     with pages.staged(folder, "the report") as making:
         drawn, missing = _draw(pool, making, names, known, add_script_bits)
-        table = tables.complexity_table(rows, add_script_bits=add_script_bits)
+        table = tables.complexity_table(rows, known=known, add_script_bits=add_script_bits)
         tables.write_csv(table, making / "complexity.csv")
         for name, text in latex.tables(rows, table, known, add_script_bits=add_script_bits).items():
             pages.write_text(making / f"{name}.tex", text)

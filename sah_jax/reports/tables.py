@@ -10,7 +10,7 @@ import rich.console
 import rich.table
 import rich.text
 
-from sah_jax.complexity import frontier
+from sah_jax.complexity import frontier, lineages
 from sah_jax.reports import style
 
 Row = frontier.Row
@@ -46,7 +46,8 @@ class Complexity:
 
 
 def complexity_table(
-    rows: Sequence[Row], scores: Sequence[float] | None = None, *, add_script_bits: bool = True
+    rows: Sequence[Row], scores: Sequence[float] | None = None,
+    known: Sequence[lineages.Lineage] = lineages.KNOWN, *, add_script_bits: bool = True,
 ) -> list[Complexity]:
     """Returns C(T, s | M) for every task, model and score, in this order of nesting.
 
@@ -54,6 +55,7 @@ def complexity_table(
       rows: the points of a study.
       scores: the scores s, for every task; by default, per task, shares of the best verified
         selection score over all models, so that the models of a task share their scores.
+      known: the lineages that models may be of, whose stages stand in the order of their training.
       add_script_bits: whether a length counts the script.
 
     Returns:
@@ -64,7 +66,7 @@ def complexity_table(
     for task in dict.fromkeys(row.dataset_name for row in rows):
         levels = (_default_levels(rows, task) if scores is None
                   else [(score, None) for score in scores])
-        for model in dict.fromkeys(row.model_name for row in rows):
+        for model in lineages.in_order((row.model_name for row in rows), known):
             if (model, task) not in cells:
                 continue
             for score, share in levels:
@@ -96,15 +98,15 @@ def write_csv(entries: Sequence[Complexity], path: str | os.PathLike[str]) -> No
 
 
 def print_complexity(
-    rows: Sequence[Row], console: rich.console.Console, scores: Sequence[float] | None = None, *,
-    add_script_bits: bool = True,
+    rows: Sequence[Row], console: rich.console.Console, scores: Sequence[float] | None = None,
+    known: Sequence[lineages.Lineage] = lineages.KNOWN, *, add_script_bits: bool = True,
 ) -> None:
     """Prints C(T, s | M), one block a (task, model)."""
     table = new_table(
         "C(T, s | M): the shortest program found that reaches s", "Task", "Model", "Score s",
         _bits_column(add_script_bits), ">Size", "Family", ">Test score")
     previous = None
-    for entry in complexity_table(rows, scores, add_script_bits=add_script_bits):
+    for entry in complexity_table(rows, scores, known, add_script_bits=add_script_bits):
         cell = (entry.task, entry.model)
         if previous not in (None, cell):
             table.add_section()

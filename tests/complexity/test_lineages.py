@@ -34,3 +34,12 @@ def test_the_papers_models_are_called_as_the_paper_does():
     assert rows <= set(lineages.PAPER_NAMES)
     stages = {model for one in lineages.KNOWN if one.name != "nano" for model in one.stages}
     assert set(lineages.PAPER_NAMES.values()) == stages | {"olmo3-32b-step656k"}
+
+
+def test_stages_stand_together_in_the_order_of_their_training():
+    known = (lineages.Lineage("L", "l0", "l2", "l4", ("l1",), ("l3",)),
+             lineages.Lineage("M", "m0", "m1", "m2"))
+    assert lineages.in_order(["l4", "mine", "m2", "l1", "other", "l3", "m0", "l1"], known) == [
+        "l1", "l3", "l4", "mine", "m0", "m2", "other"]
+    later = (*known, lineages.Lineage("N", "mine", "l4", "other"))
+    assert lineages.in_order(["other", "l1", "l4", "mine"], later) == ["mine", "l4", "other", "l1"]

@@ -283,6 +283,30 @@ def test_on_a_phone_the_card_is_at_the_foot_of_the_screen(opened):
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
 
 
+def test_the_legend_has_the_views_that_are_drawn(opened):
+    with opened(_text(PROGRAMS, THEIRS)) as page:
+        views = lambda: [key.inner_text() for key in page.locator("[data-view]").all() if key.is_visible()]
+        assert views() == ["Inference-Control", "Parametric"]
+        # Of the other model there is a prompt alone.
+        page.select_option("#model", "1")
+        assert views() == ["Inference-Control"]
+        page.select_option("#model", "-1")
+        assert views() == ["Inference-Control", "Parametric"]
+
+
+def test_on_a_phone_the_scores_of_a_wide_table_stay_in_sight(opened):
+    programs = [page_programs.program(f"p{number}", 100, 0.5, model_name=f"model number {number}")
+                for number in range(8)]
+    with opened(_text(programs, []), PHONE) as page:
+        for table in page.locator("table.held").all():
+            box, first = table.locator("xpath=.."), table.locator("tbody tr > *").first
+            before = first.bounding_box()["x"]
+            box.evaluate("box => { box.scrollLeft = 300; }")
+            scrolled = box.evaluate("box => box.scrollLeft")
+            assert scrolled > 100 and first.bounding_box()["x"] == pytest.approx(before, abs=1)
+        assert page.locator("table.held").count() == 2
+
+
 @pytest.fixture(scope="module")
 def released(shared_data):
     path = shared_data.parent / "reference" / "final-results-clean.jsonl"

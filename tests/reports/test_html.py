@@ -9,7 +9,7 @@ import pytest
 
 from sah_jax import errors
 from sah_jax.complexity import lineages, reported
-from sah_jax.reports import html, samples, tables
+from sah_jax.reports import html, latex, samples, tables
 
 LINEAGE = lineages.Lineage("L", "random", "nano", "post")
 PROGRAMS = [
@@ -99,6 +99,21 @@ def test_the_papers_main_methods_are_derived_from_too():
     text = _render(without, [])
     assert "The same of" not in text and "main methods" not in text.split("<h2>Derived</h2>")[1]
     assert re.findall("<td>(all|main)</td>", text) == ["all"]
+
+
+def test_checkpoints_stand_in_the_order_of_their_training():
+    programs = [page_programs.program(model, 10 * size, 0.1 * size, model_name=model)
+                for size, model in enumerate(("post", "aside", "nano", "random"), start=1)]
+    rows = [program.row for program in programs]
+    order = ["random", "nano", "post", "aside"]
+    table = tables.complexity_table(rows, known=[LINEAGE])
+    assert list(dict.fromkeys(entry.model for entry in table)) == order
+    text = html.render("t", programs, table, known=[LINEAGE])
+    shares = _section(text, "Bits to a share of the best score, of all methods")
+    assert re.findall(r'<td class="name">(.*?)</td>', shares) == order
+    assert html_page.check_loads_nothing(text).blocks[0]["models"] == order
+    shares = latex.tables(rows, table, [LINEAGE])["shares"]
+    assert [line.split(" & ")[2] for line in shares.splitlines() if "100" in line] == order
 
 
 def test_where_nothing_counts_nothing_is_derived():

@@ -59,7 +59,7 @@ def _cells(material: Material) -> dict[str, Columns]:
     ours = [row for row in material.rows if not row.reported]
     models, tasks = ({row.model_name for row in ours}, {row.dataset_name for row in ours})
     return {
-        task: {model: material.cells.get((model, task), []) for model in material.models
+        task: {model: material.cells.get((model, task), []) for model in material.trained
                if (model, task) in material.cells or (model in models and task in tasks)}
         for task in material.tasks}
 

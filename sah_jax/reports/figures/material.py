@@ -94,10 +94,14 @@ class Material:
 
     @functools.cached_property
     def models(self) -> list[str]:
-        """The models: the paper's main ones in its order, and then in the rows'."""
-        found = dict.fromkeys(row.model_name for row in self.rows)
-        return [*(model for model in MAIN_MODELS if model in found),
-                *(model for model in found if model not in MAIN_MODELS)]
+        """The models: the paper's main ones in its order, and then the others as they were trained."""
+        return [*(model for model in MAIN_MODELS if model in self.trained),
+                *(model for model in self.trained if model not in MAIN_MODELS)]
+
+    @functools.cached_property
+    def trained(self) -> list[str]:
+        """The models in the order of `lineages.in_order`."""
+        return lineages_lib.in_order((row.model_name for row in self.rows), self.known)
 
     @functools.cached_property
     def lineages(self) -> dict[str, lineages_lib.Lineage]:

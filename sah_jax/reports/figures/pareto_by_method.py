@@ -1,7 +1,8 @@
 """`pareto_by_method` and `pareto_by_method_all`: points of the main methods on their grey frontier.
 
-The first has the points of the frontier alone, with ties as in the paper, and known lengths to compare with;
-the other has all points. Points that are not verified are in both.
+The first has the points of the frontier alone, and known lengths to compare with; the other has all points.
+Reported rows that tie with the frontier are on it, as in the paper; of ours each longer program selects higher. Points that are not
+verified are in both.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,7 @@ def _draw(
     material: Material, shown: Callable[[Row, set[int]], bool], *, with_references: bool
 ) -> mpl_figure.Figure:
     cells = material.main_cells()
-    chosen = {id(row) for row in flat(each(cells, lambda rows: material.front(rows, ties=True)))}
+    chosen = {id(row) for row in flat(each(cells, lambda rows: _chosen(material, rows)))}
     drawn = each(cells, lambda rows: [row for row in rows if shown(row, chosen)])
     figure, grid = panels.grid(material, drawn, name=material.name, reach=references.reach(material))
     found = []
@@ -43,3 +44,9 @@ def _draw(
         *keys, *references.keys(found),
         *legends.kinds(material, rows, chosen, places=not with_references)])
     return figure
+
+
+def _chosen(material: Material, rows: list[Row]) -> list[Row]:
+    """Returns the frontier of a cell, and the reported rows that tie with it."""
+    strict = set(map(id, material.front(rows)))
+    return [row for row in material.front(rows, ties=True) if row.reported or id(row) in strict]

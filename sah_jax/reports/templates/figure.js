@@ -142,6 +142,7 @@ const drawPanel = (panel, across, up) => {
   if (on("others")) fronts().filter((other) => other.task === task && !own(other)).forEach((other) => drawStairs(svg, other, scale, true));
   const marks = draw(svg, "g", {class: "marks"});
   drawStairs(marks, front, scale, false);
+  panel.views = front.chosen.map((number) => data.families[data.rows[number].family].view);
   const numbers = data.rows.flatMap((row, number) => row.task === task && row.model === model && isShown(row) ? [number] : []);
   // Those of the frontier last, so that they lie on top.
   numbers.sort((a, b) => chosen.has(a) - chosen.has(b) || a - b);
@@ -175,7 +176,7 @@ const drawFigure = () => {
       const figure = panelTemplate.content.firstElementChild.cloneNode(true);
       figure.querySelector("figcaption").textContent = model;
       grid.append(figure);
-      panels.push({task, model: index, svg: figure.querySelector("svg"), points: []});
+      panels.push({task, model: index, svg: figure.querySelector("svg"), points: [], views: []});
     });
     if (grid.childElementCount) room.append(heading, grid);
   });
@@ -187,4 +188,6 @@ const drawFigure = () => {
       .flatMap((front) => front.chosen.flatMap((number) => data.rows[number].interval ?? []));
     if (own.length) drawPanel(panel, lengthScale(own), scoreScale(own, ends));
   }
+  const drawn = new Set(panels.flatMap((panel) => panel.views));
+  document.querySelectorAll("[data-view]").forEach((key) => { key.hidden = !drawn.has(key.dataset.view); });
 };

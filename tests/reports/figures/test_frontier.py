@@ -61,6 +61,14 @@ def test_a_band_is_drawn_where_points_have_no_error_bars():
     assert (low, high) == pytest.approx(bands.wilson(1.0, 50)) and LABEL in drawn.words(figure)
 
 
+def test_panels_are_in_the_order_of_training():
+    rows = [figure_rows.row(model, 80, 0.5, model_name=model) for model in (
+        "smollm3", "nano", "smollm3-stage1", "smollm3-step0", "nano-step0")]
+    panels = drawn.panels(figures.draw("frontier", rows))
+    assert [panel.get_title(loc="left") for panel in panels] == [
+        "smollm3-step0", "smollm3-stage1", "smollm3", "nano-step0", "nano"]
+
+
 def test_a_curve_and_its_number_end_at_what_selection_chose():
     rows = [figure_rows.row("lucky", 8, 0.75, selection_performance=0.25),
             figure_rows.row("chosen", 800, 0.5)]

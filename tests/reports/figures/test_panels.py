@@ -69,12 +69,20 @@ def test_methods_have_the_papers_markers():
                        ("D", "#FFC107"), ("P", "#FF8A65")}
 
 
-def test_ties_are_points_of_the_papers_frontier_but_not_steps():
-    rows = [figure_rows.row("short", 8, 0.5), figure_rows.row("long", 80, 0.5),
-            figure_rows.row("less", 90, 0.4)]
+def test_reported_ties_are_points_of_the_papers_frontier_but_not_steps():
+    theirs = dataclasses.replace(figure_rows.reported_rows()[0], performance=0.5, script_bits=0)
+    ours = figure_rows.row("short", 8, 0.5, model_name=theirs.model_name, dataset_name=theirs.dataset_name)
+    rows = [ours, *(dataclasses.replace(theirs, bits=bits, performance=score, point=f"r:{bits}")
+                    for bits, score in ((80, 0.5), (90, 0.4)))]
+    for pool, shortest in ((rows, 8), (rows[1:], 80)):
+        figure = figures.draw("pareto_by_method", pool)
+        assert sorted(place for _, place, _ in drawn.points(figure)) == [
+            (row.bits, 50.0) for row in pool if row.performance == 0.5]
+        assert drawn.stairs(drawn.panels(figure)[0]) == [((shortest, 50.0),)]
+    # Of ours a longer program that selects no higher is on no frontier.
+    rows = [ours, dataclasses.replace(ours, point="long", bits=70), *rows[1:]]
     figure = figures.draw("pareto_by_method", rows)
     assert sorted(place for _, place, _ in drawn.points(figure)) == [(8, 50.0), (80, 50.0)]
-    assert drawn.stairs(drawn.panels(figure)[0]) == [((8, 50.0),)]
 
 
 @pytest.mark.parametrize(("task", "score", "drawn_score", "label"), [
