@@ -26,8 +26,8 @@ def report(arguments: list[str]) -> None:
     flags.DEFINE_string("out", None, "Folder to write to; default: WORKDIR/report.", flag_values=values)
     flags.DEFINE_list("figures", ["all"], "Which figures, by name.", flag_values=values)
     flags.DEFINE_multi_string(
-        "lineage", [], "NAME:RANDOM,PRETRAINED,POSTTRAINED: models that are stages of one; may be repeated.",
-        flag_values=values)
+        "lineage", [], "NAME:RANDOM,PRETRAINED,POSTTRAINED: models that are stages of one, - for one without "
+        "rows; may be repeated.", flag_values=values)
     flags.DEFINE_multi_string(
         "rename", [], "OLD=NEW: what a model of rows is called, beside the paper's names for its own; may be "
         "repeated.", flag_values=values)
@@ -47,23 +47,28 @@ def report(arguments: list[str]) -> None:
         raise errors.UserError(f"--rename is {wrong[0]!r}, expected OLD=NEW; correct it.")
     write_report(
         workdir[0] if workdir else None, common.console(), out=values.out, add=values.add, known=known,
-        called=lineages.PAPER_NAMES | dict(pairs),
-        names=names, add_script_bits=values.script_bits)
+        renamed=dict(pairs), names=names, add_script_bits=values.script_bits,
+        say_missing=values.figures != ["all"])
 
 
-def write_report(workdir: str | None, console, *, add_script_bits: bool = True, **options) -> None:
-    """Writes a report, see `sah_jax.reports.report`, and prints its tables."""
+def write_report(
+    workdir: str | None, console, *, add_script_bits: bool = True, say_missing: bool = False, **options
+) -> None:
+    """Writes a report, see `sah_jax.reports.report`, and prints its tables, and why figures are missing."""
     from sah_jax.complexity import lineages
     from sah_jax.reports import report as report_lib
     from sah_jax.reports import tables
 
-    found = report_lib.write_report(workdir, add_script_bits=add_script_bits, **options)
+    with console.status("") as status:
+        found = report_lib.write_report(
+            workdir, add_script_bits=add_script_bits, tell=status.update, **options)
     # Of another system's rows there may be thousands.
     own = [row for row in found.rows if not row.reported]
     tables.print_results(own, console, add_script_bits=add_script_bits)
     tables.print_complexity(
         found.rows, console, known=options.get("known", lineages.KNOWN), add_script_bits=add_script_bits)
-    for said in found.doubts:
+    missing = [f"{name} is not drawn: {why}" for name, why in found.missing.items()] if say_missing else []
+    for said in (*found.doubts, *missing):
         console.print(said, soft_wrap=True, highlight=False, markup=False)
     console.print(f"report: {found.html.resolve()}", soft_wrap=True, highlight=False)
 

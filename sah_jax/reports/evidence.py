@@ -9,7 +9,8 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+import types
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sah_jax import errors
@@ -52,31 +53,44 @@ class Pool:
 
 
 def read(
-    files: Sequence[str | os.PathLike[str]], names: Mapping[str, str] = lineages.PAPER_NAMES
+    files: Sequence[str | os.PathLike[str]], renamed: Mapping[str, str] = types.MappingProxyType({})
 ) -> Pool:
     """Reads files of rows: those of studies, with the programs beside them, and those that others release.
 
     Args:
       files: their paths.
-      names: what models of rows are called in the report, so that those of two sources are one.
+      renamed: what models of rows are called in the report, beside `lineages.PAPER_NAMES`, so that those of
+        two sources are one.
 
     Raises:
-      UserError: a file is neither, a program is not what its row says, or two files have different rows of
-        one point.
+      UserError: a file is neither, a program is not what its row says, two files have different rows of one
+        point or the same reported rows, or a model to be renamed has no row.
     """
     programs: dict[str, html.Program] = {}
     released: list[reported.ReportedRow] = []
+    contents: list[list[reported.ReportedRow]] = []
+    names, found = lineages.PAPER_NAMES | dict(renamed), set()
     for path in map(pathlib.Path, files):
         if not _is_a_studys(path):
-            released += [_renamed(row, names) for row in reported.read_rows(path)]
+            own = reported.read_rows(path)
+            # Whatever the file is called: its rows would stand twice in every table.
+            content = [dataclasses.replace(row, point="") for row in own]
+            if content in contents:
+                raise errors.UserError(
+                    f"{path}: has the same rows as a file before it, expected each once; give it once.")
+            contents.append(content)
+            found |= {row.model_name for row in own}
+            released += [_renamed(row, names) for row in own]
             continue
         for row in rows_lib.read_rows(path):
             program = load_program(path.parent, row)
+            found.add(row.model_name)
             program = dataclasses.replace(program, row=_renamed(row, names))
             if other := _difference(programs.setdefault(row.point, program).row, program.row):
                 raise errors.UserError(
                     f"{path}: has another row of point {row.point!r} than a file before it ({other}), "
                     "expected the same; report one of them.")
+    check_models(renamed, found, "to be renamed")
     return Pool(tuple(programs.values()), tuple(released))
 
 
@@ -86,6 +100,18 @@ def _difference(first: rows_lib.Row, second: rows_lib.Row) -> str:
     return next((
         f"{key} is {records[0][key]!r:.80} there and {now!r:.80} here" for key, now in records[1].items()
         if key != "wall_time_s" and now != records[0][key]), "")
+
+
+def check_models(names: Iterable[str], found: Iterable[str], what: str) -> None:
+    """Checks that names that a user gave are of models that there are rows of.
+
+    Raises:
+      UserError: one is not; the sentence says what names there are.
+    """
+    if missing := [name for name in names if name not in found]:
+        raise errors.UserError(
+            f"Got no row of the model {missing[0]!r} {what}, expected one of {', '.join(sorted(found))}; "
+            "correct the name.")
 
 
 def _renamed(row: frontier.Row, names: Mapping[str, str]) -> frontier.Row:

@@ -7,7 +7,8 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 
 from sah_jax import errors
 from sah_jax.complexity import frontier, lineages
@@ -44,8 +45,10 @@ class Report:
 def write_report(
     workdir: str | os.PathLike[str] | None, out: str | os.PathLike[str] | None = None, *,
     add: Sequence[str | os.PathLike[str]] = (),
-    called: Mapping[str, str] = lineages.PAPER_NAMES, known: Sequence[lineages.Lineage] = lineages.KNOWN,
+    renamed: Mapping[str, str] = types.MappingProxyType({}),
+    known: Sequence[lineages.Lineage] = lineages.KNOWN,
     names: Sequence[str] = figures.NAMES[:1], add_script_bits: bool = True,
+    tell: Callable[[str], None] = lambda what: None,
 ) -> Report:
     """Writes the report of a study.
 
@@ -57,17 +60,19 @@ def write_report(
       workdir: the study's folder, which holds results.jsonl and points/; None for what is added alone.
       out: the folder to write to; WORKDIR/report if None.
       add: more files of rows, of studies or of other systems, see `evidence.read`.
-      called: what models are called, see `evidence.read`.
-      known: the lineages that models may be of.
+      renamed: what models are called, see `evidence.read`.
+      known: the lineages that models may be of; of one that is not `lineages.KNOWN` each model has rows, or
+        is called "-".
       names: the figures, of `figures.NAMES`; one for which the rows have nothing is left out.
       add_script_bits: whether a length counts the script.
+      tell: called with what is made next.
 
     Returns:
       Its rows and main files.
 
     Raises:
-      UserError: if there are no results, a row and its files disagree, or the report cannot be
-        written; the sentence names the file.
+      UserError: if there are no results, a row and its files disagree, a model that is named has no row, or
+        the report cannot be written; the sentence names the file or the model.
     """
     files = [pathlib.Path(path) for path in add]
     if workdir is not None:
@@ -78,14 +83,19 @@ def write_report(
         files.insert(0, workdir / rows_lib.RESULTS_NAME)
     if out is None and workdir is None:
         raise errors.UserError("got no folder to write to, expected one where there is no study; give --out.")
-    pool = evidence.read(files, called)
+    tell("reading rows and programs")
+    pool = evidence.read(files, renamed)
     rows = pool.rows
     if not rows:
         raise errors.UserError(
             f"{', '.join(map(str, files))}: got no rows, expected at least one point; run the study first.")
+    given = [stage for lineage in known if lineage not in lineages.KNOWN for stage in lineage.stages]
+    evidence.check_models(
+        (stage for stage in given if stage != "-"), {row.model_name for row in rows}, "of a lineage")
     folder = workdir / REPORT_FOLDER if out is None else pathlib.Path(out)
     with pages.staged(folder, "the report") as making:
-        drawn, missing = _draw(pool, making, names, known, add_script_bits)
+        drawn, missing = _draw(pool, making, names, known, add_script_bits, tell)
+        tell("writing tables and the page")
         table = tables.complexity_table(rows, known=known, add_script_bits=add_script_bits)
         tables.write_csv(table, making / "complexity.csv")
         for name, text in latex.tables(rows, table, known, add_script_bits=add_script_bits).items():
@@ -111,11 +121,12 @@ def write_report(
 
 def _draw(
     pool: evidence.Pool, folder: pathlib.Path, names: Sequence[str],
-    known: Sequence[lineages.Lineage], add_script_bits: bool,
+    known: Sequence[lineages.Lineage], add_script_bits: bool, tell: Callable[[str], None],
 ) -> tuple[list[str], dict[str, str]]:
     """Draws what can be drawn of some figures; returns their names, and what is missing for the others."""
     drawn, missing = [], {}
-    for name in names:
+    for number, name in enumerate(names, start=1):
+        tell(f"drawing {name}, figure {number} of {len(names)}")
         try:
             figure = figures.draw(
                 name, pool.rows, known=known, add_script_bits=add_script_bits, parameters=pool.parameters,

@@ -49,6 +49,48 @@ def test_what_is_chosen_hangs_on_selection_scores_alone():
     assert (one.best_bits, one.matching_bits) == (800, 40)
 
 
+def test_the_papers_main_methods_are_all_but_those_it_leaves_out():
+    families = ("baseline", "icl", "urial", "online", "lora", "bayesian_bits", "vector", "mine")
+    left_out = ("full", "lm_head", "phase-one", "phase-two", "combined")
+    rows = [_row("pre", bits, 0.5, experiment_name=family)
+            for bits, family in enumerate((*left_out, *families), start=1)]
+    assert [row.experiment_name for row in derived.main_methods(rows)] == [*families]
+    assert derived.method_sets(rows) == {"all": rows, "main": rows[len(left_out):]}
+    assert derived.method_sets(rows[len(left_out):]) == {"all": rows[len(left_out):]}
+
+
+def _read(path, told):
+    """Returns reported rows of one cell, given as (family, bits, score)."""
+    path.write_text("\n".join(json.dumps(
+        {"experiment_name": family, "dataset_name": "allenai/nllb", "model_name": "smollm3-stage1",
+         "performance": score, "bits": bits, "seed": 1, "strategy_hparams": {}})
+        for family, bits, score in told))
+    return reported.read_rows(path)
+
+
+def test_lengths_count_the_references_scripts(tmp_path):
+    # By hand, from the bytes that its README gives; what is trained as a whole has no script there.
+    scripts_by = {"baseline": 8 * 369, "urial": 8 * 463, "icl": 8 * 463, "online_coding": 8 * 713,
+                  "lora": 8 * 354, "blora": 8 * 1047, "full_ft": 0, "lm_head": 0, "phase-one": 0}
+    rows = _read(tmp_path / "r.jsonl", [(family, 10_000, 0.5) for family in scripts_by])
+    assert [row.script_bits for row in rows] == list(scripts_by.values())
+    assert [frontier.total_bits(row) for row in rows] == [
+        12952, 13704, 13704, 15704, 12832, 18376, 10000, 10000, 10000]
+    assert {frontier.total_bits(row, False) for row in rows} == {10_000}
+
+
+def test_some_released_rows_make_the_published_frontier(tmp_path):
+    # Lengths without scripts and scores of SmolLM3 on FLORES (reference-facts 7.2), in a plain clone, too.
+    rows = _read(tmp_path / "r.jsonl", [
+        ("blora", 3_778_560, 41.4), ("icl", 157, 38.7), ("lora", 30_228_480, 41.0), ("baseline", 0, 29.3),
+        ("online_coding", 16_613, 39.5)])
+    front = frontier.pareto(rows)
+    assert [(frontier.total_bits(row), row.performance) for row in front] == [
+        (2952, 29.3), (3861, 38.7), (22317, 39.5), (3786936, 41.4)]
+    # 95 % of 41.4 is 39.33.
+    assert [one.bits for one in derived.shares_of_best(rows)] == [3861, 3861, 22317, 3786936]
+
+
 def test_scripts_count_where_they_are_wanted():
     rows = [_row("pre", 100, 0.5, script_bits=60), _row("post", 10, 0.5, script_bits=30)]
     assert [derived.reductions(rows, [LINEAGE], add_script_bits=add)[0].factor for add in (True, False)] == [

@@ -96,7 +96,7 @@ def test_models_of_two_sources_are_one_by_name(make, released, capsys):
     path = make("one", a=10)
     names = lambda **options: [row.model_name for row in evidence.read([path, released], **options).rows]
     assert names() == ["nano"] * 3
-    assert names(names={"nano": "paper's"}) == ["paper's"] * 3
+    assert names(renamed={"nano": "paper's"}) == ["paper's"] * 3
     assert cli.main(["report", str(path.parent), "--figures=frontier", "--rename=nano=other"]) == 0
     (one, _) = json.loads((path.parent / "report" / "frontier.json").read_text())
     assert one["model"] == "other"
@@ -131,6 +131,46 @@ def test_a_reports_figures_have_the_length_of_the_model(make, monkeypatch):
     monkeypatch.setattr(figures, "draw", lambda *one, **how: given.append(draw(*one, **how)) or given[-1])
     report.write_report(path.parent, names=["pareto_references"])
     assert 16 * 900 in {line.get_xdata()[0] for line in given[0].axes[0].lines}
+
+
+def test_reported_rows_are_counted_once(make, released, tmp_path):
+    copy = tmp_path / "copy.jsonl"
+    copy.write_text(released.read_text())
+    study = make("one", a=10)
+    for again in (released, copy):
+        with pytest.raises(errors.UserError, match=f"^{again}: has the same rows as a file before it"):
+            evidence.read([released, study, again])
+    copy.write_text(released.read_text().splitlines()[0])
+    assert len(evidence.read([released, copy]).rows) == 3
+
+
+@pytest.mark.parametrize("flag, said", [
+    ("--rename=nono=other", "Got no row of the model 'nono' to be renamed, expected one of nano;"),
+    ("--lineage=L:-,nano,nono", "Got no row of the model 'nono' of a lineage, expected one of nano;")])
+def test_a_model_that_no_row_has_is_named(make, capsys, flag, said):
+    folder = make("one", a=10).parent
+    assert cli.main(["report", str(folder), "--figures=frontier", flag]) == 2
+    assert said in capsys.readouterr().err and not (folder / "report").exists()
+    # A lineage of the package need not be here, nor each stage of one.
+    assert cli.main(["report", str(folder), "--figures=frontier", "--lineage=L:-,nano,mine",
+                     "--rename=nano=mine"]) == 2
+    assert "'nano' of a lineage, expected one of mine" in capsys.readouterr().err
+
+
+def test_why_a_figure_that_was_asked_for_is_missing_is_said(make, capsys):
+    folder, said = make("one", a=10).parent, "lm_head is not drawn: Got no row of lm_head, expected one;"
+    assert cli.main(["report", str(folder), "--figures=lm_head"]) == 0
+    assert said in capsys.readouterr().out
+    # Of all figures no study has all.
+    assert cli.main(["report", str(folder)]) == 0
+    assert "is not drawn" not in capsys.readouterr().out
+
+
+def test_a_report_tells_what_it_makes(make):
+    told = []
+    report.write_report(make("one", a=10).parent, names=["frontier", "lm_head"], tell=told.append)
+    assert told == ["reading rows and programs", "drawing frontier, figure 1 of 2",
+                    "drawing lm_head, figure 2 of 2", "writing tables and the page"]
 
 
 @pytest.mark.parametrize("arguments, said", [

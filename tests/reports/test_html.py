@@ -101,6 +101,23 @@ def test_the_papers_main_methods_are_derived_from_too():
     assert re.findall("<td>(all|main)</td>", text) == ["all"]
 
 
+def test_flags_of_the_frontier_count_scripts_only_where_lengths_do():
+    programs = [page_programs.program("short script", 100, 0.5, script_bits=0),
+                page_programs.program("short file", 90, 0.5, script_bits=4000)]
+    for add, chosen in ((True, "short script"), (False, "short file")):
+        points = _section(_render(programs, [], add_script_bits=add), "Points")
+        lines = re.findall(r"<tr>.*?</tr>", points, re.DOTALL)
+        assert [f">{chosen}<" in line for line in lines if "<td>yes</td><td>yes</td>" in line] == [True]
+
+
+def test_the_largest_difference_of_stages_is_said():
+    programs = [page_programs.program("pre", 10, 0.5), page_programs.program("better", 1000, 0.9),
+                page_programs.program("post", 100, 0.8, model_name="post")]
+    differences = html_lib.unescape(_section(_render(programs, []), "Difference of stages, of all methods"))
+    # -0.5 from the first length on, +0.3, and at last -0.1.
+    assert "at most +0.300, from 1,200 bits; in the end -0.100" in differences
+
+
 def test_checkpoints_stand_in_the_order_of_their_training():
     programs = [page_programs.program(model, 10 * size, 0.1 * size, model_name=model)
                 for size, model in enumerate(("post", "aside", "nano", "random"), start=1)]

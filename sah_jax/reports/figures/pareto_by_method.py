@@ -1,8 +1,8 @@
 """`pareto_by_method` and `pareto_by_method_all`: points of the main methods on their grey frontier.
 
 The first has the points of the frontier alone, and known lengths to compare with; the other has all points.
-Reported rows that tie with the frontier are on it, as in the paper; of ours each longer program selects higher. Points that are not
-verified are in both.
+Reported rows that tie with the frontier are on it, as in the paper; of ours a longer program selects higher.
+Points that are not verified are in both.
 """
 
 from collections.abc import Callable
