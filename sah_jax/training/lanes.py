@@ -113,7 +113,8 @@ def fit(
     theta, losses = _run(
         step, base, batches, total, tuned.stack(padded(tunings)), tuned.stack(padded(knobs)), report,
         checkpoints)
-    return jax.tree.map(lambda leaf: leaf[:count], theta), losses[:, :count]
+    # Also where it went on after the last step, and has no losses.
+    return jax.tree.map(lambda leaf: leaf[:count], theta), losses.reshape(len(losses), lanes)[:, :count]
 
 
 def _run(step: tuned.Step, base, batches, total, tuning, knobs, report, checkpoints):
