@@ -10,7 +10,7 @@ import pytest
 
 from sah_jax import errors
 from sah_jax.programs import lowrank
-from sah_jax.training import checkpoints, tuned
+from sah_jax.training import checkpoints, metrics, tuned
 from sah_jax.training import lanes as lanes_lib
 
 TASK, TOKENS, ROWS = letters.Letters(), 16, 4
@@ -156,6 +156,26 @@ def test_lanes_that_all_diverge_are_an_error(problem, tiny_base):
     bad = [dataclasses.replace(one, learning_rate=1e38) for one in (A, B, C)]
     with pytest.raises(errors.UserError, match=r"training loss is (nan|inf) at step \d of 6"):
         _fit(problem, tiny_base, bad)
+
+
+@pytest.mark.parametrize("lanes", [0, 4])
+def test_each_run_is_told_its_own_losses_whatever_becomes_of_the_others(problem, tiny_base, lanes):
+    def ready(one):
+        data = lanes_lib.Data.of(tiny_base, TASK, one, one.seed)
+        tuning = tuned.Tuning(
+            np.float32(one.learning_rate), np.float32(0.1), np.float32(0.01), np.int32(data.steps),
+            np.int32(one.seed))
+        return lanes_lib.Run(data, tuning, _knobs(one))
+
+    told, short = {}, dataclasses.replace(A, epochs=1)
+    losses = lambda run, before, own: told.setdefault(run, []).extend(own.tolist())
+    lanes_lib.fit_each(
+        problem, tiny_base, [ready(B), errors.UserError("no such layer"), ready(short), ready(C)],
+        metrics.Report(lambda line: None, losses), lanes=lanes)
+    assert {run: len(own) for run, own in told.items()} == {0: 6, 2: 3, 3: 6}
+    for run, one in ((0, B), (2, short), (3, C)):
+        _, alone = _fit(problem, tiny_base, [one])
+        np.testing.assert_allclose(told[run], alone[:, 0], rtol=1e-4)
 
 
 def test_settings_of_as_many_lanes_share_one_compiled_step(problem, tiny_base, together):
