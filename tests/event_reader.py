@@ -44,6 +44,6 @@ def read_run(path) -> Shown:
         plugin[hparams_metadata.SESSION_START_INFO_TAG])
     end = plugin.get(hparams_metadata.SESSION_END_INFO_TAG)
     return Shown(
-        scalars.pop("loss", {}), {tag.removeprefix("final/"): own[0] for tag, own in scalars.items()}, texts,
+        scalars.pop("loss", {}), {tag.removeprefix("final/"): own[0] for tag, own in scalars.items() if own}, texts,
         {name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()},
         hparams_metadata.parse_session_end_info_plugin_data(end).status if end else None)

@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import subprocess
+import sys
 
 import event_reader
 import numpy as np
@@ -10,6 +12,7 @@ from tensorboard.plugins.hparams import api_pb2
 
 from sah_jax.studies import event_files, grid, metrics
 
+ROOT = pathlib.Path(__file__).parents[2]
 SETTING = {"rank": 1, "learning_rate": 0.005, "modules": "q|k", "icl": {"num_examples": 2}}
 RUN = metrics.Run("nano", grid.Point("nano_math", "lora", SETTING, 3), "nano.nano_math.lora.0123456789")
 
@@ -91,6 +94,18 @@ def test_a_fit_that_begins_again_has_one_curve(tmp_path):
     assert len(list(tmp_path.glob("*/*"))) == 3
 
 
+def test_a_point_that_is_made_again_is_shown_with_what_it_comes_to_now(tmp_path):
+    first = event_files.EventFiles(tmp_path)
+    first.losses(RUN, 0, _losses(3, 2))
+    first.final(RUN, {"bits": 4, "performance": 0.5})  # and was not verified
+    again = event_files.EventFiles(tmp_path)
+    again.losses(RUN, 0, _losses(3))
+    shown = _shown(tmp_path)
+    assert shown.losses == {1: 3.0} and not shown.final
+    again.final(RUN, {"bits": 8})
+    assert _shown(tmp_path).final == {"bits": 8}
+
+
 def test_what_was_killed_after_its_last_step_keeps_its_curve(tmp_path):
     _kill(tmp_path)
     event_files.EventFiles(tmp_path).final(RUN, {"bits": 8})
@@ -104,6 +119,15 @@ def test_no_file_stays_open(tmp_path):
         one = metrics.Run("nano", RUN.point, f"nano.nano_math.lora.{number:010}")
         files.losses(one, 0, _losses(1, 2))
     assert len(event_reader.read(tmp_path)) == 20 and set(os.listdir("/proc/self/fd")) == before
+
+
+def test_neither_tensorflow_nor_torch_is_needed(tmp_path):
+    for name in ("tensorflow", "torch"):
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('{name} was imported')")
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from sah_jax.studies import event_files"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="needs a full device")

@@ -161,10 +161,11 @@ def test_programs_are_the_same_without_metrics_and_with_broken_ones(made, tmp_pa
     assert not (tmp_path / event_files.FOLDER).exists()
 
 
-def test_a_killed_fit_goes_on_in_its_curve_and_finished_lanes_are_left_alone(made, tmp_path, monkeypatch):
-    """A process is killed after one of two lanes is finished; the next restores the last steps."""
+@pytest.mark.parametrize("every", [5, 20])
+def test_a_killed_fit_goes_on_in_its_curve_and_finished_lanes_are_left_alone(tmp_path, monkeypatch, every):
+    """A process is killed when one of two lanes is finished; the next goes on after step 30 or 20 of 30."""
     two = {"families": {"lora": (LORA, LORA | {"learning_rate": 1e-3}), "icl": ({"num_examples": 40},)},
-           "checkpoint_every": 5}
+           "checkpoint_every": every}
     finish, calls = point.finish, []
 
     def killing(*given):
