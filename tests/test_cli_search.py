@@ -3,10 +3,11 @@
 import subprocess
 import sys
 
+import event_reader
 import pytest
 
 from sah_jax import cli
-from sah_jax.studies import rows, status
+from sah_jax.studies import event_files, rows, status
 
 CONFIG = """
 import ml_collections
@@ -31,6 +32,8 @@ def test_a_search_makes_as_many_programs_as_its_budget_says(arguments, tmp_path,
     # One of each family first.
     assert [row.experiment_name for row in found] == ["baseline", "icl", "icl"]
     assert all(row.verified for row in found)
+    shown = event_reader.read(tmp_path / "work" / event_files.FOLDER).values()
+    assert sorted(one.final["bits"] for one in shown if one.final) == sorted(row.bits for row in found)
     out = capfd.readouterr().out
     assert "3 programs made" in out and "score 1.10: not reached" in out and "Frontier" in out
     # What is there counts; a longer search goes on, and a point that fails does not end it.
@@ -72,13 +75,15 @@ raise SystemExit(code)
 
 def test_where_a_process_takes_the_device_the_search_leaves_it_to_others(arguments, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", ALONE, *arguments, "--runs=2", "--batch=1"], capture_output=True, text=True,
-        check=False)
+        [sys.executable, "-c", ALONE, *arguments, "--runs=2", "--batch=1", "--nometrics"],
+        capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     found = rows.read_rows(tmp_path / "work" / rows.RESULTS_NAME)
     assert len(found) == 2 and all(row.verified for row in found)
     assert "2 programs made" in done.stdout
     assert status.read(tmp_path / "work").total == 2
+    # What is asked of the search is asked of them.
+    assert not (tmp_path / "work" / event_files.FOLDER).exists()
 
 
 def test_a_search_is_no_job_of_several_processes(arguments, monkeypatch, capfd):

@@ -1,13 +1,16 @@
 """`sah study`: which points it makes, and processes that it starts."""
 
 import dataclasses
+import sys
 
+import event_reader
 import pytest
 import row_template
+import wandb
 
 from sah_jax import cli, errors
 from sah_jax.cli import studies, study
-from sah_jax.studies import claims, launchers, results, rows, status
+from sah_jax.studies import claims, event_files, launchers, results, rows, status
 
 CONFIG = """
 import ml_collections
@@ -39,6 +42,34 @@ def test_only_what_is_named_is_made(arguments, tmp_path, only, made):
     assert cli.main([*arguments, "--phase=make", f"--only={only}"]) == 0
     assert _pending(tmp_path) == made
     assert status.read(tmp_path / "work").total == 6
+    shown = event_reader.read(tmp_path / "work" / event_files.FOLDER).values()
+    assert sorted((one.hparams["model"], one.hparams["family"]) for one in shown) == made
+
+
+def test_metrics_are_turned_off(arguments, tmp_path):
+    assert cli.main([*arguments, "--phase=make", "--only=nano nano_math baseline", "--nometrics"]) == 0
+    assert _pending(tmp_path) == [("nano", "baseline")]
+    assert not (tmp_path / "work" / event_files.FOLDER).exists()
+
+
+@pytest.mark.parametrize("flags", [[], ["--launcher=local:2"]])
+def test_wandb_that_is_not_here_is_refused_before_anything_is_made(
+        arguments, tmp_path, flags, monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert cli.main([*arguments, *flags, "--wandb=lengths", "--noreport"]) == 2
+    assert "pip install 'sah_jax[wandb]'" in capfd.readouterr().err
+    assert not list((tmp_path / "work").glob("points/*")) and not list((tmp_path / "work").glob("logs/*"))
+
+
+def test_metrics_go_to_wandb_where_it_is_asked_for(arguments, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
+    wandb.teardown()
+    flags = ["--phase=make", "--only=nano nano_math", "--wandb=lengths", "--nometrics"]
+    assert cli.main([*arguments, *flags]) == 2  # one of three points fails
+    wandb.teardown()
+    assert len(list(tmp_path.glob("work/wandb/offline-run-*/*.wandb"))) == 3
+    assert not (tmp_path / "work" / event_files.FOLDER).exists()
 
 
 @pytest.mark.parametrize("failures, said", [
@@ -118,6 +149,11 @@ def test_processes_that_are_started_make_a_study_and_its_report(arguments, tmp_p
     assert sorted(row.experiment_name for row in found) == ["baseline", "icl"]
     assert all(row.verified for row in found) and "2 of 6 points verified" in out
     assert len(list((tmp_path / "work" / launchers.LOGS_FOLDER).iterdir())) == 2
+    # Each point once, whichever process made it, and without a word to anybody else.
+    shown = event_reader.read(tmp_path / "work" / event_files.FOLDER).values()
+    assert sorted(one.final.get("bits", 0) for one in shown) == [0, *sorted(row.bits for row in found)]
+    assert len(list((tmp_path / "work" / event_files.FOLDER).glob("*/*"))) == 3
+    assert not (tmp_path / "work" / "wandb").exists()
     assert (tmp_path / "work" / "report" / "report.html").is_file()
     assert cli.main(["status", str(tmp_path / "work")]) == 0
     assert "num_examples is 40" in capfd.readouterr().out

@@ -30,6 +30,7 @@ def search(arguments: list[str]) -> None:
         "script_bits", True, "Look for short lengths with the sizes of the reference's scripts, as reports "
         "count them.", flag_values=values)
     flags.DEFINE_bool("report", True, "Write the report at the end.", flag_values=values)
+    study.define_metrics(values)
     common.parse(search, values, arguments, [])
     if values.config is None or values.workdir is None:
         raise errors.UserError("--config and --workdir are both needed; see sah search --help.")
@@ -50,8 +51,10 @@ def search(arguments: list[str]) -> None:
         tables.print_frontier(rows, console, found.targets(), add_script_bits=values.script_bits)
 
     budget = search_runner.Budget(values.runs, values.hours, values.batch)
-    rows = search_runner.run(
-        config, workdir, console, budget, targets, shares, warm, values.script_bits, show)
+    with study.start_metrics(values, workdir, console) as told:
+        rows = search_runner.run(
+            config, workdir, console, budget, targets, shares, warm, values.script_bits, show, told,
+            study.metrics_flags(values))
     console.print(f"{len(rows)} programs made", highlight=False)
     if values.report and rows:
         studies.write_report(values.workdir, console, add_script_bits=values.script_bits)

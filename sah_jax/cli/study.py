@@ -1,6 +1,7 @@
 """The command that runs a study."""
 
 import dataclasses
+import functools
 import pathlib
 
 from absl import flags
@@ -35,6 +36,7 @@ def study(arguments: list[str]) -> None:
         "lease", 120.0, "Seconds after which other hosts take over from a process that shows no sign of "
         "life.", lower_bound=1.0, flag_values=values)
     flags.DEFINE_bool("report", True, "Write the report when the study is finished.", flag_values=values)
+    define_metrics(values)
     common.parse(study, values, arguments, [])
     if values.config is None or (values.workdir is None and not values.list):
         raise errors.UserError("--config and --workdir are both needed; see sah study --help.")
@@ -76,12 +78,15 @@ def _launch(
 ) -> bool:
     """Starts the processes, shows how far they are until all have ended, and tells what failed."""
     from sah_jax.cli import INTERRUPTED
-    from sah_jax.studies import launchers
+    from sah_jax.studies import launchers, wandb_runs
     from sah_jax.studies import status as status_lib
 
     kind, number = launchers.parse(values.launcher)
     options = launchers.parse_options(values.launcher_options)
-    load_config(values)  # what is wrong with it is said here, not in each process's log
+    # What is wrong is said here, not in each process's log.
+    load_config(values)
+    if values.wandb:
+        wandb_runs.check()
     kept = _without(arguments, _LAUNCH_FLAGS)
     processes = launchers.start(kind, number, ["study", *kept, "--noreport"], workdir, options)
     try:
@@ -129,11 +134,48 @@ def _make(values: flags.FlagValues, workdir: pathlib.Path, console, failures: li
     total = len(config.models) * sum(1 for _ in grid.points(config))
     try:
         hosts.from_first(lambda: status.write(workdir, dataclasses.asdict(config), total))
-        runner.run(
-            config, workdir, console, verify=not values.phase, lease_s=values.lease, only=values.only)
+        with start_metrics(values, workdir, console) as metrics:
+            runner.run(
+                config, workdir, console, verify=not values.phase, lease_s=values.lease, only=values.only,
+                metrics=metrics)
     except errors.UserError as error:
         failures.append(str(error))
     return hosts.is_first()
+
+
+def define_metrics(values: flags.FlagValues) -> None:
+    """Defines the flags that `start_metrics` takes."""
+    flags.DEFINE_bool(
+        "metrics", True, "Write losses and results for TensorBoard, to the workdir's folder metrics.",
+        flag_values=values)
+    flags.DEFINE_string(
+        "wandb", "", "A project of W&B, or ENTITY/PROJECT, that losses and results are sent to as well.",
+        flag_values=values)
+
+
+def metrics_flags(values: flags.FlagValues) -> list[str]:
+    """Returns the flags that `define_metrics` defined, for another process."""
+    return [f"--metrics={values.metrics}", f"--wandb={values.wandb}"]
+
+
+def start_metrics(values: flags.FlagValues, workdir: pathlib.Path, console):
+    """Returns the metrics that flags ask for; of a job of several hosts, the first alone has any.
+
+    Raises:
+      UserError: W&B is asked for and cannot be used.
+    """
+    from sah_jax import hosts
+    from sah_jax.studies import event_files, metrics, wandb_runs
+
+    if values.wandb:
+        hosts.from_first(wandb_runs.check)
+    if not hosts.is_first():
+        return metrics.Metrics()
+    say = functools.partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    writers = [event_files.EventFiles(workdir / event_files.FOLDER)] if values.metrics else []
+    if values.wandb:
+        writers.append(wandb_runs.WandbRuns(workdir, values.wandb, say))
+    return metrics.Metrics(writers, say)
 
 
 def load_config(values: flags.FlagValues):

@@ -13,7 +13,7 @@ import rich.console
 from sah_jax import errors, hosts
 from sah_jax.complexity import frontier, search
 from sah_jax.models import sources
-from sah_jax.studies import grid, phases, results, runner
+from sah_jax.studies import grid, metrics, phases, results, runner
 from sah_jax.studies import rows as rows_lib
 
 _CONFIG = """import ml_collections
@@ -44,6 +44,7 @@ def run(
     targets: Sequence[float] = (), shares: Sequence[float] = search.SHARES,
     warm: Sequence[frontier.Row] = (), add_script_bits: bool = True,
     show: Callable[[list[rows_lib.Row], search.Search], None] = lambda rows, found: None,
+    told: metrics.Metrics | None = None, arguments: Sequence[str] = (),
 ) -> list[rows_lib.Row]:
     """Makes programs of a config's settings until the budget is spent or no other is worth a run.
 
@@ -56,6 +57,8 @@ def run(
       warm: rows of other studies, whose frontiers say what to make first.
       add_script_bits: whether a length that is to be short counts the script, as reports do.
       show: called after each batch with the rows so far.
+      told: of the metrics of all points.
+      arguments: more of `sah study`, for processes that make points where this one must not.
 
     Returns:
       The rows, in the order of their making.
@@ -85,7 +88,7 @@ def run(
         asked = found.ask(min(budget.batch, left))
         if not asked:
             break
-        _make(dataclasses.replace(config, families=_grouped(asked)), workdir, console)
+        _make(dataclasses.replace(config, families=_grouped(asked)), workdir, console, told, arguments)
         rows = _rows(workdir, config)
         _tell(found, asked, rows, add_script_bits)
         for one in asked:
@@ -95,17 +98,21 @@ def run(
     return rows
 
 
-def _make(config: grid.StudyConfig, workdir: pathlib.Path, console: rich.console.Console) -> None:
+def _make(
+    config: grid.StudyConfig, workdir: pathlib.Path, console: rich.console.Console,
+    told: metrics.Metrics | None, arguments: Sequence[str],
+) -> None:
     """Makes and verifies points; which of them failed is told as it happens, and the others are there."""
     if not phases.needed():
         with contextlib.suppress(errors.UserError):
-            runner.run(config, workdir, console)
+            runner.run(config, workdir, console, metrics=told)
         return
     # This process must leave the device to those that make points and verify them.
     with tempfile.TemporaryDirectory(prefix="sah-search-") as folder:
         path = pathlib.Path(folder, "config.py")
         path.write_text(_CONFIG.format(dataclasses.asdict(config)), encoding="utf-8")
-        phases.run([f"--config={path}", f"--workdir={workdir}", "--noreport"], workdir, console)
+        phases.run(
+            [f"--config={path}", f"--workdir={workdir}", "--noreport", *arguments], workdir, console)
 
 
 def _rows(workdir: pathlib.Path, config: grid.StudyConfig) -> list[rows_lib.Row]:

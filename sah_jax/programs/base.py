@@ -18,7 +18,7 @@ from sah_jax.tasks import base as task_lib
 from sah_jax.training import checkpoints as checkpoints_lib
 
 Report = Callable[[str], None]
-"""Called with a line of progress."""
+"""Called with a line of progress; one that is a `training.metrics.Report` hears of losses too."""
 
 Setting = TypeVar("Setting")
 

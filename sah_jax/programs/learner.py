@@ -16,7 +16,7 @@ from sah_jax.programs import base as family_lib
 from sah_jax.programs import lowrank
 from sah_jax.training import examples as examples_lib
 from sah_jax.training import lanes as lanes_lib
-from sah_jax.training import tuned
+from sah_jax.training import metrics, tuned
 
 LEARNERS = ("lora", "full")
 """What learns: low-rank pairs on all projections, or a delta on every weight."""
@@ -47,7 +47,7 @@ class Learner:
             np.int32(_NO_END), np.int32(seed))
         self._state = self._step.start(self._knobs)
         self._kind = kind
-        self.losses = []
+        self.losses, self._told = [], 0
         self.after_step = lambda: None
 
     @property
@@ -70,6 +70,12 @@ class Learner:
             self._state, self._base.params, shaped, self._tuning, self._knobs)
         self.losses.append(loss)
         self.after_step()
+
+    def tell(self, report: family_lib.Report, least: int = metrics.EVERY) -> None:
+        """Tells a report the losses that it has not heard of, where there are so many."""
+        if isinstance(report, metrics.Report) and len(self.losses) - self._told >= least:
+            metrics.tell(report, self._told, np.stack(jax.device_get(self.losses[self._told :])))
+            self._told = len(self.losses)
 
     def step_flops(self) -> int:
         """Returns the operations of a step."""

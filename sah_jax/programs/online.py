@@ -201,6 +201,7 @@ def write_examples(
                 integers.write_count(writer, len(example.prompt))
         _train(form, theta.seed, learning, theta.examples[: first + size], size, number)
         report(f"{first + size}/{form.num_examples} examples coded and trained on")
+        learning.tell(report)
     cost = writer.ledger.ideal_bits - before
     if cost < _LEAST_EXAMPLE_BITS * form.num_examples or _MOST_PASSES * cost < _passes(form):
         raise errors.UserError(
@@ -323,7 +324,9 @@ def _finish(
         order = np.random.default_rng((seed, epoch)).permutation(len(examples))
         for first in range(0, len(order), form.batch_size):
             learning.train([examples[index] for index in order[first : first + form.batch_size]])
+            learning.tell(report)
         report(f"epoch {epoch + 1}/{form.epochs} trained")
+    learning.tell(report, least=1)
     learning.check(name)
 
 

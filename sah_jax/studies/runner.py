@@ -13,6 +13,7 @@ import hashlib
 import pathlib
 import time
 
+import numpy as np
 import rich.console
 import rich.progress
 
@@ -20,10 +21,12 @@ from sah_jax import errors, hosts, numerics
 from sah_jax.models import base as base_lib
 from sah_jax.studies import claims as claims_lib
 from sah_jax.studies import grid, point, verification
+from sah_jax.studies import metrics as metrics_lib
 from sah_jax.studies import results as results_lib
 from sah_jax.studies import rows as rows_lib
 from sah_jax.studies import verifier as verifier_lib
 from sah_jax.training import checkpoints as checkpoints_lib
+from sah_jax.training import metrics as training_metrics
 
 POINTS_FOLDER = "points"
 CHECKPOINTS_FOLDER = "checkpoints"
@@ -33,7 +36,7 @@ _LOOK_EVERY_S = 1.0  # at what others have claimed
 
 def run(
     config: grid.StudyConfig, workdir: pathlib.Path, console: rich.console.Console, verify: bool = True,
-    lease_s: float = claims_lib.LEASE_S, only: str = "",
+    lease_s: float = claims_lib.LEASE_S, only: str = "", metrics: metrics_lib.Metrics | None = None,
 ) -> list[rows_lib.Row]:
     """Makes the points of a study that are not finished yet, and verifies them.
 
@@ -44,6 +47,7 @@ def run(
       verify: False leaves made points pending. In a job of several processes it must be.
       lease_s: how long this process's claims are believed on other hosts if it shows no sign of life.
       only: make the points alone whose model, task or label holds this.
+      metrics: is told how fits go and what they come to.
 
     Returns:
       All rows that have a verdict, also those of earlier runs.
@@ -62,7 +66,9 @@ def run(
     try:
         with rich.progress.Progress(*columns, console=console) as progress:
             found.console = progress.console
-            study = _Study(config, only, found, claims, progress, progress.add_task("study", total=total))
+            study = _Study(
+                config, only, found, claims, metrics or metrics_lib.Metrics(), progress,
+                progress.add_task("study", total=total))
             if verify:
                 study.verifier = verifier_lib.Verifier(workdir, study.settle)
             waiting = [(model, number) for model in config.models
@@ -96,6 +102,7 @@ class _Study:
       only: of it, see `run`.
       found: its points so far.
       claims: who works on which; None on the hosts of a job that have no files.
+      metrics: is told how fits go.
       verifier: verifies points meanwhile; None where that comes after.
       handed: the points that were handed to it.
       wanted: the points that are to be made, as far as their models have been looked at.
@@ -105,6 +112,7 @@ class _Study:
     only: str
     found: results_lib.Results
     claims: claims_lib.Claims | None
+    metrics: metrics_lib.Metrics
     progress: rich.progress.Progress
     bar: rich.progress.TaskID
     verifier: verifier_lib.Verifier | None = None
@@ -190,29 +198,43 @@ class _Study:
             name = hashlib.sha256("".join(names).encode()).hexdigest()[:16]
         if every:
             plan = checkpoints_lib.Plan(workdir / CHECKPOINTS_FOLDER / name, every)
+        runs = {lane: metrics_lib.Run(base.name, *named)
+                for lane, named in enumerate(zip(group, names, strict=True)) if named[1] in missing}
         self._show(label, "fitting")
         try:
-            fits = point.fit(self.config, base, group, functools.partial(self._show, label), plan, lanes)
+            fits = point.fit(self.config, base, group, self._report(label, runs), plan, lanes)
         except errors.UserError as error:
-            for name in sorted(missing):
-                self.found.fail(name, f"{label}: {error}")
+            for run in runs.values():
+                self._fail(run, f"{label}: {error}")
             return
-        for one, name, fitted in zip(group, names, fits, strict=True):
-            if name not in missing:
-                continue
-            label = f"{base.name} {one.label()}"
+        for lane, run in runs.items():
+            label = f"{base.name} {run.point.label()}"
             try:
                 row = point.finish(
-                    self.config, base, one, name, workdir / POINTS_FOLDER / name, fitted,
-                    functools.partial(self._show, label))
+                    self.config, base, run.point, run.name, workdir / POINTS_FOLDER / run.name, fits[lane],
+                    self._report(label, {0: run}))
             except errors.UserError as error:
-                self.found.fail(name, f"{label}: {error}")
+                self._fail(run, f"{label}: {error}")
                 continue
+            # Before it waits for its verdict: from then on nobody makes it again.
+            self.metrics.final(run, row)
             self.found.wait(row)
             if self.verifier is not None:
                 self._hand_over(row)
         if plan is not None:
             plan.remove()
+
+    def _report(self, label: str, runs: dict[int, metrics_lib.Run]) -> training_metrics.Report:
+        """Returns what shows how a fit goes, and tells metrics of the runs that are some of its lanes."""
+        def losses(lane: int, before: int, own: np.ndarray) -> None:
+            if lane in runs:
+                self.metrics.losses(runs[lane], before, own)
+
+        return training_metrics.Report(functools.partial(self._show, label), losses)
+
+    def _fail(self, run: metrics_lib.Run, sentence: str) -> None:
+        self.found.fail(run.name, sentence)
+        self.metrics.failed(run, sentence)
 
     def _hand_over(self, row: rows_lib.Row) -> None:
         self.handed.add(row.point)

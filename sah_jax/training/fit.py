@@ -10,9 +10,8 @@ import numpy as np
 
 from sah_jax import errors
 from sah_jax.training import checkpoints as checkpoints_lib
+from sah_jax.training import metrics
 from sah_jax.training import step as step_lib
-
-_CHECK_EVERY = 20
 
 
 def fit(
@@ -27,7 +26,7 @@ def fit(
       params: the base.
       batches: the same ones in the same order each time, where checkpoints are asked for.
       total: how many.
-      report: called with a line now and then.
+      report: called with a line now and then; a `metrics.Report` with the losses since, too.
       plan: where to save checkpoints, and to go on from where there is one: the losses are then
         those of the steps since.
 
@@ -45,9 +44,9 @@ def fit(
         for number, batch in enumerate(itertools.islice(batches, first, None), start=first + 1):
             state, loss = step(state, params, batch)
             losses.append(loss)
-            # The loss is fetched now and then only, so that steps are dispatched ahead.
-            if number % _CHECK_EVERY == 0 or number == total:
+            if number % metrics.EVERY == 0 or number == total:
                 values = np.stack(jax.device_get(losses[checked:]))
+                metrics.tell(report, first + checked, values)
                 lanes = values.reshape(len(values), -1)
                 if not np.any(np.all(np.isfinite(lanes), axis=0)):
                     check_finite(lanes[:, 0], total, first + checked)

@@ -17,8 +17,8 @@ from sah_jax.tasks import base as task_lib
 from sah_jax.training import checkpoints as checkpoints_lib
 from sah_jax.training import examples as examples_lib
 from sah_jax.training import fit as fit_lib
+from sah_jax.training import metrics, tuned
 from sah_jax.training import step as step_lib
-from sah_jax.training import tuned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +113,8 @@ def fit(
     theta, losses = _run(
         step, base, batches, total, tuned.stack(padded(tunings)), tuned.stack(padded(knobs)), report,
         checkpoints)
-    return jax.tree.map(lambda leaf: leaf[:count], theta), losses[:, :count]
+    # Also where it went on after the last step, and has no losses.
+    return jax.tree.map(lambda leaf: leaf[:count], theta), losses.reshape(len(losses), lanes)[:, :count]
 
 
 def _run(step: tuned.Step, base, batches, total, tuning, knobs, report, checkpoints):
@@ -154,8 +155,9 @@ def fit_each(
     """Fits settings together; what is wrong with one does not harm the others.
 
     Args:
-      problem, base, report, checkpoints, lanes: see `fit`.
+      problem, base, checkpoints, lanes: see `fit`.
       runs: what to fit; where a setting could not be made ready, why.
+      report: as there; of losses, a run's lane is its place among the runs.
 
     Returns:
       For each run θ, fetched, or the UserError that says why there is none.
@@ -163,8 +165,10 @@ def fit_each(
     ready = [run for run in runs if isinstance(run, Run)]
     if not ready:
         return list(runs)
+    places = [(place, run.data.steps) for place, run in enumerate(runs) if isinstance(run, Run)]
+    told = metrics.of_lanes(report, places)
     try:
-        theta, losses = fit(problem, base, *zip(*ready, strict=True), report, checkpoints, lanes)
+        theta, losses = fit(problem, base, *zip(*ready, strict=True), told, checkpoints, lanes)
     except errors.UserError as error:
         return [error if isinstance(run, Run) else run for run in runs]
     theta = hosts.fetch(theta)

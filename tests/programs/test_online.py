@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import jax.numpy as jnp
+import numpy as np
 import orders
 import pytest
 
@@ -14,6 +15,7 @@ from sah_jax.coding import file
 from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec, header, online, registry
 from sah_jax.tasks import base as task_lib
+from sah_jax.training import metrics
 
 
 def _fit(base, task, seed=0, **changes) -> online.OnlineTheta:
@@ -82,6 +84,19 @@ def test_claims_beyond_the_file_are_refused_early(claim, message, nano, nano_mat
 def test_impossible_settings_are_refused(changes, message, nano, nano_math):
     with pytest.raises(errors.UserError, match=message):
         _fit(nano, nano_math, **changes)
+
+
+def test_the_losses_of_all_steps_are_told_and_change_nothing(nano, nano_math, monkeypatch):
+    theta, told, learners = _fit(nano, nano_math, num_examples=12, batch_size=2, epochs=5, replay=1), [], []
+    make = online.make_learner
+    monkeypatch.setattr(online, "make_learner", lambda *given: learners.append(make(*given)) or learners[-1])
+    report = metrics.Report(codec.silent, lambda lane, before, own: told.append((lane, before, own)))
+    heard = codec.write(online.Online(), theta, nano, report)
+    # Six blocks of a step and a replayed one, then four epochs: told when 20 have gathered, and at the end.
+    assert [(lane, before, len(own)) for lane, before, own in told] == [(0, 0, 20), (0, 20, 16)]
+    losses = [float(loss) for loss in learners[0].losses]
+    assert np.concatenate([own for _, _, own in told]).tolist() == losses and len(set(losses)) > 30
+    assert codec.write(online.Online(), theta, nano).data == heard.data
 
 
 def test_divergence_is_an_error(nano, nano_math):

@@ -10,13 +10,14 @@ import sys
 import threading
 import time
 
+import event_reader
 import free_port
 import pytest
 import rich.console
 import study_folder
 
 from sah_jax import cli, hosts
-from sah_jax.studies import claims, phases, results, rows, sidecar, verification
+from sah_jax.studies import claims, event_files, phases, results, rows, sidecar, verification
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -67,6 +68,9 @@ def test_the_first_host_alone_has_files_and_speaks(job):
     folder, (first, second) = job
     assert first.count(", verified\n") == len(FAMILIES) and ", verified\n" not in second
     assert not (folder / "1").exists()
+    shown = event_reader.read(folder / "0" / event_files.FOLDER).values()
+    assert {one.hparams["family"]: len(one.losses) for one in shown} == {"baseline": 0, "online": 1}
+    assert len(list((folder / "0" / event_files.FOLDER).glob("*/*"))) == len(FAMILIES)
 
 
 def test_programs_of_several_hosts_say_so(job):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sah_jax import errors
+from sah_jax.training import checkpoints, metrics
 from sah_jax.training import fit as fit_lib
 from sah_jax.training import step as step_lib
 
@@ -83,3 +84,72 @@ def test_lanes_that_all_diverge_are_an_error():
 def test_a_finite_loss_after_one_that_is_not_does_not_hide_it():
     with pytest.raises(errors.UserError, match="loss is nan at step 3 of 5"):
         _fit([1.0, 1.0, math.nan, 1.0, 1.0])
+
+
+def _heard(lines=None):
+    """Returns a report, and a dictionary of all losses that it hears, by step."""
+    steps = {}
+
+    def losses(lane, before, own):
+        assert lane == 0
+        for step, loss in enumerate(own.tolist(), start=before + 1):
+            assert step not in steps
+            steps[step] = loss
+
+    return metrics.Report((lines or []).append, losses), steps
+
+
+@pytest.mark.parametrize("total", [1, 19, 20, 21, 45])
+def test_each_loss_is_told_once_with_its_step(total):
+    report, steps = _heard()
+    _, losses = _fit([0.5 * number for number in range(total)], report)
+    assert steps == dict(enumerate(losses.tolist(), start=1)) and len(steps) == total
+
+
+def test_losses_are_told_while_the_fit_goes_on():
+    report, steps = _heard()
+    seen = []
+
+    def given():
+        for number in range(45):
+            seen.append(len(steps))
+            yield float(number)
+
+    fit_lib.fit(
+        _counting_step(given()), step_lib.FitState((), None), "base", range(45), 45, report)
+    assert seen == [0] * 20 + [20] * 20 + [40] * 5
+
+
+def test_who_hears_of_losses_makes_no_more_fetches(monkeypatch):
+    fetches, fetch = [], fit_lib.jax.device_get
+    monkeypatch.setattr(fit_lib.jax, "device_get", lambda tree: fetches.append(len(tree)) or fetch(tree))
+    _fit([1.0] * 45)
+    plain = list(fetches)
+    fetches.clear()
+    _fit([1.0] * 45, _heard()[0])
+    assert fetches == plain == [20, 20, 5, 45]
+
+
+def test_where_a_fit_diverges_is_told_before_it_ends():
+    report, steps = _heard()
+    with pytest.raises(errors.UserError, match="at step 23 of 45"):
+        _fit([1.0] * 22 + [math.nan] * 23, report)
+    assert [step for step, loss in steps.items() if math.isnan(loss)] == list(range(23, 41))
+
+
+def test_steps_go_on_after_a_checkpoint(monkeypatch, tmp_path):
+    class Saved:
+        """As if 20 steps had been saved."""
+
+        def __init__(self, plan):
+            self.restore, self.save = lambda state: (state, 20), lambda position, state: None
+
+        __enter__ = lambda self: self
+        __exit__ = lambda self, *_: None
+
+    monkeypatch.setattr(checkpoints, "Checkpoints", Saved)
+    report, steps = _heard()
+    fit_lib.fit(
+        _counting_step([3.0, 2.0, 1.0]), step_lib.FitState((), None), "base", range(23), 23, report,
+        checkpoints.Plan(tmp_path, 20))
+    assert steps == {21: 3.0, 22: 2.0, 23: 1.0}

@@ -10,8 +10,8 @@ import pytest
 
 from sah_jax import errors
 from sah_jax.programs import lowrank
+from sah_jax.training import checkpoints, metrics, tuned
 from sah_jax.training import lanes as lanes_lib
-from sah_jax.training import tuned
 
 TASK, TOKENS, ROWS = letters.Letters(), 16, 4
 
@@ -55,14 +55,14 @@ def _knobs(one):
     return {"seed": np.int32(one.seed), "weight": np.float32(one.weight)}
 
 
-def _fit(problem, base, ones, report=lambda line: None, lanes=0):
+def _fit(problem, base, ones, report=lambda line: None, lanes=0, plan=None):
     """Returns a θ for each setting (fetched), and the losses."""
     data = [lanes_lib.Data.of(base, TASK, one, one.seed) for one in ones]
     tunings = [
         tuned.Tuning(np.float32(one.learning_rate), np.float32(0.1), np.float32(0.01), np.int32(each.steps),
                      np.int32(one.seed)) for one, each in zip(ones, data, strict=True)]
     theta, losses = lanes_lib.fit(
-        problem, base, data, tunings, [_knobs(one) for one in ones], report, lanes=lanes)
+        problem, base, data, tunings, [_knobs(one) for one in ones], report, plan, lanes)
     theta = jax.device_get(theta)
     return [jax.tree.map(lambda leaf, lane=lane: leaf[lane], theta) for lane in range(len(ones))], losses
 
@@ -116,6 +116,16 @@ def test_lanes_beyond_the_settings_repeat_the_last_and_are_not_told(problem, tin
     _same(fewer[2], together[0][2])
 
 
+def test_lanes_that_were_saved_after_their_last_step_are_what_they_were(
+        problem, tiny_base, together, tmp_path):
+    plan = checkpoints.Plan(tmp_path, 3)
+    for steps in (6, 0):
+        found, losses = _fit(problem, tiny_base, [A, B, C], plan=plan)
+        assert losses.shape == (steps, 3)
+        for lane in range(3):
+            _same(found[lane], together[0][lane])
+
+
 def test_a_lane_with_fewer_steps_stops(problem, tiny_base, together):
     short = dataclasses.replace(A, epochs=1)
     found, losses = _fit(problem, tiny_base, [short, B, C])
@@ -146,6 +156,26 @@ def test_lanes_that_all_diverge_are_an_error(problem, tiny_base):
     bad = [dataclasses.replace(one, learning_rate=1e38) for one in (A, B, C)]
     with pytest.raises(errors.UserError, match=r"training loss is (nan|inf) at step \d of 6"):
         _fit(problem, tiny_base, bad)
+
+
+@pytest.mark.parametrize("lanes", [0, 4])
+def test_each_run_is_told_its_own_losses_whatever_becomes_of_the_others(problem, tiny_base, lanes):
+    def ready(one):
+        data = lanes_lib.Data.of(tiny_base, TASK, one, one.seed)
+        tuning = tuned.Tuning(
+            np.float32(one.learning_rate), np.float32(0.1), np.float32(0.01), np.int32(data.steps),
+            np.int32(one.seed))
+        return lanes_lib.Run(data, tuning, _knobs(one))
+
+    told, short = {}, dataclasses.replace(A, epochs=1)
+    losses = lambda run, before, own: told.setdefault(run, []).extend(own.tolist())
+    lanes_lib.fit_each(
+        problem, tiny_base, [ready(B), errors.UserError("no such layer"), ready(short), ready(C)],
+        metrics.Report(lambda line: None, losses), lanes=lanes)
+    assert {run: len(own) for run, own in told.items()} == {0: 6, 2: 3, 3: 6}
+    for run, one in ((0, B), (2, short), (3, C)):
+        _, alone = _fit(problem, tiny_base, [one])
+        np.testing.assert_allclose(told[run], alone[:, 0], rtol=1e-4)
 
 
 def test_settings_of_as_many_lanes_share_one_compiled_step(problem, tiny_base, together):
