@@ -43,7 +43,8 @@ def read_run(path) -> Shown:
     start = hparams_metadata.parse_session_start_info_plugin_data(
         plugin[hparams_metadata.SESSION_START_INFO_TAG])
     end = plugin.get(hparams_metadata.SESSION_END_INFO_TAG)
+    losses = scalars.pop("loss", {})
     return Shown(
-        scalars.pop("loss", {}), {tag.removeprefix("final/"): own[0] for tag, own in scalars.items() if own}, texts,
+        losses, {tag.removeprefix("final/"): own[0] for tag, own in scalars.items() if own}, texts,
         {name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()},
         hparams_metadata.parse_session_end_info_plugin_data(end).status if end else None)
