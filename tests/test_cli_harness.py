@@ -16,6 +16,8 @@ from sah_jax.studies import rows
 from sah_jax.tasks import evaluate
 from sah_jax.tasks import registry as task_registry
 
+pytestmark = pytest.mark.long
+
 lm_eval = pytest.importorskip("lm_eval", reason="the harness is the extra `lm_eval`")
 NAMES = ("sums", "choice", "blank")
 

@@ -101,6 +101,7 @@ def test_fresh_process_on_one_core_with_nothing_cached_decodes_the_same(
     assert found["adapted_digest"] == programs[name].adapted.digest()
 
 
+@pytest.mark.long
 def test_portable_files_decode_the_same_under_other_cores_and_flags(
         programs, nano, tmp_path, child_environment):
     portable = {name: program for name, program in programs.items() if program.adapted.portable}

@@ -3,6 +3,8 @@
 import fuzzing
 import pytest
 
+pytestmark = pytest.mark.long
+
 FILES = 700  # half a minute
 
 

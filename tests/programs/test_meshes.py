@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.long
+
 TESTS = pathlib.Path(__file__).parents[1]
 FIT = {"num_examples": 8, "max_tokens": 96}
 RATE = {"learning_rate": 5e-3, "rate_weight": 1e-5}

@@ -119,6 +119,7 @@ class _Gsm8k:
                 for row in self._rows[:num]]
 
 
+@pytest.mark.long
 def test_real_text_decodes_in_a_fresh_process(nano, shared_data, tmp_path, child_environment):
     task = _Gsm8k(shared_data / "gsm8k" / "train.jsonl")
     program = codec.write(

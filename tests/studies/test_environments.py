@@ -19,6 +19,8 @@ from sah_jax.programs import base as family_lib
 from sah_jax.programs import codec, lora, online
 from sah_jax.studies import grid, sidecar, verification
 
+pytestmark = pytest.mark.long
+
 CONFIG = {
     "models": ("nano",), "dtype": "float32", "tasks": ("nano_math",), "seeds": (0,),
     "num_selection": 2, "num_test": 2, "selection": "selection", "check": False,

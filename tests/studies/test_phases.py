@@ -56,6 +56,7 @@ def job(tmp_path_factory):
     return folder, told
 
 
+@pytest.mark.long
 def test_a_job_of_its_own_verifies_what_several_hosts_made(job):
     folder, _ = job
     found = rows.read_rows(folder / "0" / rows.RESULTS_NAME)
@@ -64,6 +65,7 @@ def test_a_job_of_its_own_verifies_what_several_hosts_made(job):
     assert not (folder / "0" / results.PENDING_NAME).exists()
 
 
+@pytest.mark.long
 def test_the_first_host_alone_has_files_and_speaks(job):
     folder, (first, second) = job
     assert first.count(", verified\n") == len(FAMILIES) and ", verified\n" not in second
@@ -73,6 +75,7 @@ def test_the_first_host_alone_has_files_and_speaks(job):
     assert len(list((folder / "0" / event_files.FOLDER).glob("*/*"))) == len(FAMILIES)
 
 
+@pytest.mark.long
 def test_programs_of_several_hosts_say_so(job):
     folder, _ = job
     for row in rows.read_rows(folder / "0" / rows.RESULTS_NAME):

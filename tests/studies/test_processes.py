@@ -17,6 +17,8 @@ import pytest
 
 from sah_jax.studies import claims, results, rows, sidecar
 
+pytestmark = pytest.mark.long
+
 ROOT = pathlib.Path(__file__).parents[2]
 POINTS, KILLS, PROCESSES, SECONDS = (
     int(os.environ.get(f"SAH_TEST_{name}", number)) for name, number in (

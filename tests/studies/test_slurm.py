@@ -15,7 +15,9 @@ import slurm_cluster
 from sah_jax import errors, numerics
 from sah_jax.studies import claims, launchers, rows, sidecar
 
-pytestmark = pytest.mark.skipif(bool(slurm_cluster.why_not()), reason=slurm_cluster.why_not() or "it runs")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(bool(slurm_cluster.why_not()), reason=slurm_cluster.why_not() or "it runs")]
 
 ROOT = pathlib.Path(__file__).parents[2]
 
