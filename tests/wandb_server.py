@@ -10,8 +10,9 @@ class Server(http.server.ThreadingHTTPServer):
     """What listens on a port of this machine.
 
     Attributes:
-      runs: what was said of each run, by id: `name`, `group`, `project`, `entity`, `config`, and how often it
-        was `started`.
+      runs: what was said of each run, by id: `name`, `group`, `project`, `entity`, `config`, `program` and
+        `host`, as far as they were said, and how often it was `started`.
+      names: of the files that runs wanted to send.
       history: for each run, by id, the lines of its history.
       summaries: for each run its summary, as it was sent last.
       ended: for each run that is over the code that it ended with.
@@ -19,7 +20,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.runs, self.history, self.summaries, self.ended = {}, {}, {}, {}
+        self.runs, self.history, self.summaries, self.ended, self.names = {}, {}, {}, {}, set()
 
     @property
     def url(self) -> str:
@@ -33,6 +34,7 @@ class Server(http.server.ThreadingHTTPServer):
         run["started"] += given.get("displayName") is not None
         told = {"name": given.get("displayName"), "group": given.get("groupName"),
                 "project": given.get("project"), "entity": given.get("entity"),
+                "program": given.get("program"), "host": given.get("host"),
                 "config": json.loads(given["config"]) if given.get("config") else None}
         run |= {key: value for key, value in told.items() if value is not None}
         project = {"name": run["project"], "entity": {"name": run.get("entity", "someone")}}
@@ -53,6 +55,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     def files(self, given: dict) -> dict:
         """Returns where files are to be put, which are of no interest."""
+        self.names |= set(given["files"])
         files = [{"name": name, "uploadUrl": f"{self.url}/{name}"} for name in given["files"]]
         return {"createRunFiles": {"runID": given["run"], "uploadHeaders": [], "files": files}}
 

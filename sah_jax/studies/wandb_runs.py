@@ -1,8 +1,8 @@
 """Metrics as runs of Weights & Biases, one for each point, however many processes have worked on it.
 
-W&B's own calls wait for a network, so a thread makes them: a study does not. What it sends besides metrics
-(machine, packages, code) is turned off. WANDB_MODE=offline keeps everything in the study's folder, for
-`wandb sync`.
+W&B's own calls wait for a network, so a thread makes them: a study does not. What they would send besides
+metrics (host, paths, packages, code) is turned off. WANDB_MODE=offline keeps everything in the study's
+folder, for `wandb sync`.
 """
 
 import hashlib
@@ -56,8 +56,8 @@ def _settings() -> Any:
     import wandb
 
     return wandb.Settings(
-        silent=True, console="off", disable_git=True, save_code=False, x_disable_meta=True,
-        x_disable_stats=True, x_disable_machine_info=True, x_save_requirements=False,
+        silent=True, console="off", program="sah", disable_git=True, save_code=False,
+        x_disable_meta=True, x_disable_stats=True, x_disable_machine_info=True, x_save_requirements=False,
         init_timeout=_START_S, finish_timeout=_END_S, finish_timeout_raises=True)
 
 

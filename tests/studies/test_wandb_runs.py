@@ -84,6 +84,9 @@ def test_a_run_has_its_curve_its_setting_and_what_it_came_to(server, workdir):
     assert config == {"model": "nano", "task": "nano_math", "family": "lora", "setting": SETTING, "seed": 0,
                       "point": _name_run(0).name}
     assert (server.summaries[first]["bits"], server.summaries[first]["performance"]) == (4096, 0.5)
+    # Of host, paths, packages and code nothing is said.
+    assert run.keys() == {"name", "group", "project", "entity", "config", "program", "started"}
+    assert run["program"] == "sah" and server.names <= {"wandb-summary.json", "config.yaml"}
     assert server.summaries[second]["failed"] == "the loss is nan."
     assert (server.ended[first], server.ended[second]) == (0, 1)
 
@@ -165,8 +168,6 @@ def test_offline_runs_lie_in_the_study(alone, workdir, monkeypatch):
     (file,) = workdir.glob("wandb/offline-run-*/*.wandb")
     assert _name_run().title.encode() in file.read_bytes()
     assert not [line for line in said if "no metrics" in line]
-    # Of machine, packages and code it notes nothing.
-    assert not list(workdir.glob("wandb/offline-run-*/files/*"))
 
 
 def test_without_a_key_or_the_package_it_is_refused(alone, monkeypatch):
