@@ -19,7 +19,7 @@ def save(
     figure: mpl_figure.Figure, stem: str | os.PathLike[str], formats: Sequence[str] = ("png", "pdf", "svg"),
     *, dpi: int = PNG_DPI,
 ) -> list[pathlib.Path]:
-    """Writes a figure.
+    """Writes a figure, whose layout is then fixed.
 
     Args:
       figure: what to write.
@@ -36,6 +36,9 @@ def save(
     if unknown := [one for one in formats if one not in _METADATA]:
         raise ValueError(f"formats: got {unknown[0]!r}, expected some of {', '.join(_METADATA)}")
     stem, paths = pathlib.Path(stem), []
+    # Once for all files: of many panels it takes longer than to write one.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     with matplotlib.rc_context(_SETTINGS):
         for one in formats:
             paths.append(stem.with_name(f"{stem.name}.{one}"))
