@@ -82,10 +82,12 @@ def run(
     found.prefer([one for one in candidates if (one.family, dict(one.setting)) in good])
     rows = _rows(workdir, config)
     _tell(found, candidates, rows, add_script_bits)
-    while len(rows) < budget.runs and not (
-            budget.hours and time.monotonic() - started > 3600 * budget.hours):
+    while len(rows) < budget.runs:
+        thrift = 1 - (time.monotonic() - started) / (3600 * budget.hours) if budget.hours else 0.0
+        if thrift < 0:
+            break
         left = (budget.runs - len(rows)) // len(config.seeds)
-        asked = found.ask(min(budget.batch, left))
+        asked = found.ask(min(budget.batch, left), thrift)
         if not asked:
             break
         _make(dataclasses.replace(config, families=_grouped(asked)), workdir, console, told, arguments)
@@ -136,7 +138,8 @@ def _tell(
         if own:
             found.tell(
                 one, statistics.fmean(frontier.total_bits(row, add_script_bits) for row in own),
-                statistics.fmean(row.selection_performance for row in own))
+                statistics.fmean(row.selection_performance for row in own),
+                statistics.fmean(row.wall_time_s for row in own))
 
 
 def _grouped(candidates: Sequence[search.Candidate]) -> dict[str, tuple]:
