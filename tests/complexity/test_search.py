@@ -159,3 +159,19 @@ def test_the_papers_frontier_is_found_with_a_third_of_its_runs(shared_data, mode
     made = {id(one): got for one, got in results.values()}
     _, asked = _run(candidates, lambda one: made[id(one)], len(candidates) // 3)
     assert max(_ratios(candidates, asked, lambda one: made[id(one)])) < 1.1
+
+
+def test_where_seconds_count_what_is_dear_waits():
+    candidates = [search.Candidate("a", {"size": size, "epochs": epochs})
+                  for size in (1, 2, 4, 8, 16, 32) for epochs in (1, 100)]
+
+    def epochs_asked(thrift):
+        found, asked = search.Search(candidates), []
+        for _ in range(6):
+            asked += found.ask(1, thrift)
+            size, epochs = (asked[-1].setting[name] for name in ("size", "epochs"))
+            # What is dear is not better.
+            found.tell(asked[-1], 100 * size, size / 32, float(epochs))
+        return sum(one.setting["epochs"] for one in asked)
+
+    assert epochs_asked(1.0) < epochs_asked(0.0)
